@@ -1,0 +1,1 @@
+"""Prometheus Alertmanager, and whatever speaks its webhook: Mimir, vmalert's Alertmanager, Grafana."""

@@ -1,0 +1,1 @@
+"""AWS: Lambda functions and single operations of a service, signed by botocore, sent by our own transport."""

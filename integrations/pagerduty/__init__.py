@@ -1,0 +1,1 @@
+"""PagerDuty: events that page people, and notes and states of incidents there."""

@@ -1,0 +1,1 @@
+"""Slack: approval cards, the incident's messages, and the callbacks of its buttons."""

@@ -1,0 +1,1 @@
+"""SSH: programs and static scripts on hosts whose keys an operator has pinned."""

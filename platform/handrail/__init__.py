@@ -1,0 +1,1 @@
+"""Handrail: runbook automation and incident response."""

@@ -1,0 +1,1 @@
+"""Users, teams, projects, service accounts, tokens, and the one question: may they?"""

@@ -1,0 +1,1 @@
+"""From a webhook body to an alert episode."""

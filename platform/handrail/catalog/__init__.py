@@ -1,0 +1,1 @@
+"""Services, environments and the connections that actions may reach."""

@@ -1,0 +1,29 @@
+"""Loads, before a process says that it is ready, what its first request or step would otherwise wait for."""
+
+from __future__ import annotations
+
+_RUNBOOK = """\
+apiVersion: handrail/v1
+kind: Runbook
+metadata: {id: nothing, title: Nothing}
+inputs: {word: {type: string, default: well}}
+steps: [{id: look, uses: noop, when: inputs.word == "well", with: {outputs: {said: "${{ inputs.word }}"}}}]
+"""
+
+
+def preload(*, pages: bool = False) -> None:
+    """Read a small runbook and evaluate it: actions, parsers and the evaluator are loaded by the first that does.
+
+    ``pages``: also import every view. After Django is set up; touches no database. A worker does it before it forks,
+    so that its children share what was loaded.
+    """
+    from django.urls import reverse
+
+    from runbooks.language import reread
+    from runbooks.language.expressions import condition
+    from runbooks.steps.registry import specs
+
+    reread(_RUNBOOK, actions=specs())
+    condition('inputs.word == "well"', {"inputs": {"word": "well"}}, path="preload")
+    if pages:
+        reverse("healthz")

@@ -1,0 +1,1 @@
+"""Settings, URLs, servers, Celery, and the wiring between apps."""

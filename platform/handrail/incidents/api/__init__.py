@@ -1,0 +1,1 @@
+"""Incidents over REST: thin views over the queries and the actions."""

@@ -1,0 +1,102 @@
+"""The timeline of an incident: append-only events, numbered without gaps, each leading to its evidence."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeAlias, TypedDict, Unpack
+
+from django.db import models, transaction
+
+from handrail.incidents.lifecycle import Status
+from handrail.incidents.models import Incident, TimelineEvent
+from handrail.shared.actors import Actor
+from handrail.shared.clock import now
+
+MAX_TEXT = 4_000
+MAX_URL = 300
+MAX_KEY = 120
+
+Subject: TypeAlias = models.Model | tuple[str, uuid.UUID | str]
+"""What an event is about: a row, or the kind of thing (``run``, ``step``) and its id."""
+
+
+class Details(TypedDict, total=False):
+    """What an event may carry beside its words.
+
+    ``at``: when it happened (default: now). ``data``: JSON facts, which the postmortem is composed from.
+    ``url``: where the evidence is. ``dedupe_key``: an event with this key is written once in the incident.
+    """
+
+    at: datetime | None
+    data: Mapping[str, object] | None
+    subject: Subject | None
+    url: str
+    dedupe_key: str
+
+
+def add(
+    incident: Incident, kind: str, text: str, *, actor: Actor, **details: Unpack[Details]
+) -> TimelineEvent:
+    """Append one event and return it; for a known ``dedupe_key``, return the event that is there already.
+
+    Locks the incident's row until the transaction ends: in the lock order it comes after run, limiter and
+    step, and before the audit head. ``incident`` is brought up to date in its ``timeline_n``.
+    """
+    dedupe_key = details.get("dedupe_key", "")[:MAX_KEY]
+    # Nobody comes back from a failure in here: the transaction around it has the savepoint, if it wants one.
+    with transaction.atomic(savepoint=False):
+        # FOR NO KEY UPDATE: inserting rows that point to the incident need not wait for us.
+        rows = Incident.objects.select_for_update(no_key=True).filter(pk=incident.pk)
+        last, status, draft_due_at = rows.values_list("timeline_n", "status", "draft_due_at").get()
+        if dedupe_key:
+            known = TimelineEvent.objects.filter(incident=incident.pk, dedupe_key=dedupe_key).first()
+            if known is not None:
+                return known
+        place = last + 1
+        event = _event(incident, kind, text, actor, details)
+        event.n = place
+        event.dedupe_key = dedupe_key
+        event.save(force_insert=True)
+        changes: dict[str, object] = {"timeline_n": place}
+        if status in (Status.RESOLVED, Status.CLOSED) and draft_due_at is None:
+            # What happens after the end belongs into the postmortem, too.
+            changes["draft_due_at"] = incident.draft_due_at = now()
+        Incident.objects.filter(pk=incident.pk).update(**changes)
+    incident.timeline_n = place
+    return event
+
+
+def _event(incident: Incident, kind: str, text: str, actor: Actor, details: Details) -> TimelineEvent:
+    subject_type, subject_id = _named(details.get("subject"))
+    return TimelineEvent(
+        incident=incident,
+        kind=kind,
+        text=shortened(text),
+        data=dict(details.get("data") or {}),
+        at=details.get("at") or now(),
+        actor_kind=actor.kind,
+        actor_id=str(actor.user_id or ""),
+        actor_name=actor.name[:200],
+        channel=actor.channel,
+        subject_type=subject_type,
+        subject_id=subject_id,
+        url=details.get("url", "")[:MAX_URL],
+    )
+
+
+def shortened(text: str, limit: int = MAX_TEXT) -> str:
+    """``text`` without NUL, which PostgreSQL refuses, cut to ``limit`` characters with an ellipsis."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def _named(subject: Subject | None) -> tuple[str, str]:
+    match subject:
+        case None:
+            return "", ""
+        case (kind, identifier):
+            return str(kind), str(identifier)
+        case _:
+            return type(subject).__name__.lower(), str(subject.pk)

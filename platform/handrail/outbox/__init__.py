@@ -1,0 +1,1 @@
+"""Messages that must leave (chat, pages, webhooks): written with the act, sent afterwards, never lost."""

@@ -1,0 +1,1 @@
+"""What every app may use: errors, clock, ids, actors, hooks, wake-ups."""

@@ -1,0 +1,66 @@
+"""Time: aware UTC datetimes; the database's clock where leases and timers are decided."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+
+def now() -> datetime:
+    """This process's wall clock, for what people read. Never for leases, timers or deadlines."""
+    return datetime.now(UTC)
+
+
+def database_now() -> datetime:
+    """The database's clock, the only one that decides leases, timers and deadlines."""
+    if connection.vendor == "sqlite":
+        # SQLite runs in this process: its clock is the machine's.
+        return datetime.now(UTC)
+    began = steady()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    return tell_time(row[0], began)
+
+
+def steady() -> float:
+    """Seconds of a clock that nobody sets and that goes on while the machine sleeps. Only differences count."""
+    return time.clock_gettime(_STEADY)
+
+
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux has a clock that counts the time asleep, too."""
+
+
+# The database's clock without asking: what it said last, and how long ago. ----------------------
+
+TOLD_LATELY = 10.0
+"""For so many seconds what the database said serves: two clocks of one machine room drift less than a tick apart."""
+
+TOLD_QUICKLY = 0.1
+"""An answer that took longer, such as one that waited for a lock, says too little about now."""
+
+_told: tuple[float, datetime] | None = None
+
+
+def tell_time(said: datetime, asked_at: float) -> datetime:
+    """Remember what the database's clock said to somebody who asked at ``asked_at`` of :func:`steady`; it in UTC."""
+    global _told  # noqa: PLW0603  one clock a process, and one assignment
+    moment = said.astimezone(UTC)
+    answered_at = steady()
+    if answered_at - asked_at <= TOLD_QUICKLY:
+        _told = (answered_at, moment)
+    return moment
+
+
+def estimated_now() -> datetime | None:
+    """The database's clock, at most an answer's way behind and never ahead of it; None if it told nothing lately."""
+    if connection.vendor == "sqlite":
+        return datetime.now(UTC)
+    if _told is None:
+        return None
+    answered_at, moment = _told
+    passed = steady() - answered_at
+    return moment + timedelta(seconds=passed) if passed <= TOLD_LATELY else None

@@ -1,0 +1,30 @@
+"""What a JSON document may hold, as a type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+"""Read-only on purpose: a ``dict[str, str]`` is one too."""
+
+
+def storable(value: JsonValue) -> JsonValue:
+    """The same value without what no database text holds: NUL and lone surrogates become U+FFFD."""
+    match value:
+        case str():
+            return storable_text(value)
+        case Mapping():
+            return {storable_text(key): storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable(item) for item in value]
+    return value
+
+
+def storable_text(text: str) -> str:
+    """Text that PostgreSQL and SQLite both keep."""
+    return (
+        text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        .encode("utf-16", "surrogatepass")
+        .decode("utf-16", "replace")
+    )

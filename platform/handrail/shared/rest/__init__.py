@@ -1,0 +1,1 @@
+"""What every app's REST endpoints share: strict bodies, errors, pages, conditions, limits, the schema's rules."""

@@ -1,0 +1,1 @@
+"""Secret references, their backends, and the redactor before every sink."""

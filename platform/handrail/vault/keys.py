@@ -1,0 +1,75 @@
+"""The installation's encryption keys: the newest encrypts, all of them decrypt, so that keys can be rotated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+KEY_FILE = "vault.keys"
+
+
+class CannotDecrypt(Exception):
+    """None of the keys opens it."""
+
+
+class BadKeys(Exception):
+    """The keys of the installation cannot be used."""
+
+
+def encrypt(value: str) -> bytes:
+    """Encrypted and authenticated with the first key."""
+    return _fernet().encrypt(value.encode("utf-8", "surrogatepass"))
+
+
+def decrypt(ciphertext: bytes) -> str:
+    """The value, by whichever key made it."""
+    try:
+        return _fernet().decrypt(ciphertext).decode("utf-8", "surrogatepass")
+    except InvalidToken:
+        raise CannotDecrypt(
+            "none of the keys in HANDRAIL_VAULT_KEYS or the key file opens it. Add the key that it was made with."
+        ) from None
+
+
+def rotate(ciphertext: bytes) -> bytes:
+    """The same value under the first key."""
+    try:
+        return _fernet().rotate(ciphertext)
+    except InvalidToken:
+        raise CannotDecrypt("none of the keys opens it.") from None
+
+
+def _fernet() -> MultiFernet:
+    texts = settings.VAULT_KEYS or _file_keys(Path(settings.HOME) / KEY_FILE)
+    try:
+        return MultiFernet([Fernet(text) for text in texts])
+    except ValueError:
+        raise BadKeys(
+            "HANDRAIL_VAULT_KEYS must hold Fernet keys (32 bytes as URL-safe base64), newest first, "
+            "separated by commas."
+        ) from None
+
+
+def _file_keys(path: Path) -> list[str]:
+    """The key file's lines, newest first; made on first use, readable by its owner only."""
+    try:
+        return path.read_text("ascii").split()
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written apart and linked into place: two processes that start together agree on one key.
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+        opened.write(Fernet.generate_key() + b"\n")
+        opened.flush()
+        os.fsync(opened.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text("ascii").split()

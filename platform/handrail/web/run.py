@@ -1,0 +1,193 @@
+"""One run: its state in words, what needs a person, the graph, the chosen step, and how to stop it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from handrail.accounts.permissions import Permission, allows
+from handrail.shared.actors import Actor
+from handrail.shared.artifacts import ArtifactMissing, expand
+from handrail.shared.errors import HandrailError, NotFound
+from handrail.shared.jsonvalue import JsonValue
+from handrail.web.approval import question
+from handrail.web.live import identity
+from handrail.web.pages import page, shown
+from handrail.web.run_live import run_marks
+from handrail.web.run_steered import steering_of
+from handrail.web.typed_inputs import empty_form
+from runbooks import manual, queries, stopping
+from runbooks.engine.events import SUPPORTED_SCHEMAS
+from runbooks.engine.state import key_of
+from runbooks.execution.switching import CODE, Reach, switches_on
+from runbooks.models import Approval, KillSwitch, Run, StepRun
+from runbooks.queries import StepView
+from runbooks.queries.files import LARGEST_SHOWN
+
+HIDDEN = "(secret)"
+MOST_FILES = 50
+"""Files of a step on the page: two or three an attempt at most."""
+NOT_UNDERSTOOD = (
+    "This run was started by a newer Handrail. Workers of that version go on with it; this web process can show it, "
+    "but not stop it or decide about it: upgrade it, too."
+)
+
+
+@page("GET")
+def run(request: HttpRequest, actor: Actor, run_id: uuid.UUID) -> HttpResponse:
+    """The page; ``?step=NODE`` chooses a step, else it is the one that matters now."""
+    found = queries.run_visible_to(actor, run_id)
+    return shown(request, "web/runs/run.html", run_context(actor, found, request.GET.get("step", "")))
+
+
+@page("GET")
+def run_step(request: HttpRequest, actor: Actor, run_id: uuid.UUID, step_id: uuid.UUID) -> HttpResponse:
+    """The page of the run with this step chosen: the address that timelines and messages use."""
+    found = queries.run_visible_to(actor, run_id)
+    row = StepRun.objects.filter(run=found, pk=step_id).first()
+    if row is None:
+        raise NotFound("This run has no such step.")
+    return shown(request, "web/runs/run.html", run_context(actor, found, key_of(row.node, row.iteration)))
+
+
+def run_context(actor: Actor, found: Run, chosen: str = "") -> dict[str, Any]:
+    """What the page shows."""
+    steps = queries.steps_of(found)
+    current = queries.current_node(steps, found.error)
+    every = list(queries.every_view(steps))
+    by_node = {view.node: view for view in every}
+    view = by_node.get(chosen) or by_node.get(current)
+    may_respond = allows(actor, Permission.RESPOND, found)
+    stoppable = found.is_open and not found.cancel_requested and found.stop_how != stopping.HAND_OVER
+    return {
+        "run": found,
+        "words": queries.state_in_words(found),
+        "steps": steps,
+        "graph": queries.graph(found, steps),
+        "current": view.node.partition("[")[0] if view is not None else "",
+        "chosen": _details(found, view) if view is not None else None,
+        "switch": _switch(found),
+        "questions": [
+            question(actor, each.approval, steps)
+            for each in every
+            if each.approval is not None and each.approval.state == Approval.State.PENDING
+        ],
+        "uncertain": [
+            each for each in every if each.state == StepRun.State.UNCERTAIN and not each.iterations
+        ],
+        "manual": [
+            manual_question(actor, each.row)
+            for each in every
+            if each.state == StepRun.State.AWAITING_HUMAN and each.row is not None
+        ],
+        "may_respond": may_respond,
+        "stop": _stop_preview(actor, found) if may_respond and stoppable else None,
+        "steer": steering_of(actor, found, view),
+        "is_live_version": found.runbook.live_id == found.version_id,
+        "inputs": _inputs(found),
+        "advice": queries.what_to_do(found.error),
+        "no_worker": queries.no_worker(found.pk, found.engine_schema),
+        "not_understood": "" if found.engine_schema in SUPPORTED_SCHEMAS else NOT_UNDERSTOOD,
+        "curl": _curl(found),
+        "place": identity(lambda: run_marks(actor, found.pk)),
+    }
+
+
+def _switch(found: Run) -> KillSwitch | None:
+    """The kill switch that is on for the run, or for a call of it that waits at the gate."""
+    if not found.is_open:
+        return None
+    reach = Reach.of_run(found)
+    if (switch := switches_on([reach]).get(reach)) is not None:
+        return switch
+    held = StepRun.objects.filter(run=found, state=StepRun.State.READY, held__startswith=CODE).first()
+    if held is None:
+        return None
+    known = KillSwitch.objects.filter(pk=held.held.removeprefix(CODE), off_at__isnull=True)
+    return known.select_related("project", "runbook").first()
+
+
+def manual_question(actor: Actor, row: StepRun) -> dict[str, Any]:
+    """What a person is asked to do: the words, the form, and whether this person may answer."""
+    step = manual.step_or_none(row)
+    return {
+        "row": row,
+        "prompt": (row.inputs or {}).get("prompt", ""),
+        "form": empty_form(step.inputs) if step is not None else None,
+        "verdict": manual.may_answer(row, step, actor) if step is not None else None,
+        "asked": ", ".join([*step.teams, *step.users]) if step is not None else "",
+    }
+
+
+def _details(found: Run, view: StepView) -> dict[str, Any]:
+    """The chosen step: inputs, outputs, error with advice, attempts, history, log."""
+    row = view.row
+    lines = queries.log_of(row) if row is not None else []
+    return {
+        "view": view,
+        "row": row,
+        "attempts": view.attempts
+        or (list(row.attempts.order_by("number", "fence")) if row is not None and view.item else []),
+        "children": row.children.select_related("runbook", "version") if row is not None else (),
+        "inputs": _shown(row, "inputs") if row is not None else None,
+        "outputs": _shown(row, "outputs") if row is not None else None,
+        "files": list(row.artifacts.all()[:MOST_FILES]) if row is not None else [],
+        "error": row.error if row is not None else None,
+        "advice": queries.what_to_do(row.error) if row is not None else "",
+        "skipped": queries.why_skipped(view),
+        "history": queries.history_of(found, view.node) if row is not None else [],
+        "lines": [
+            {"n": line.n, "text": line.text, "tone": "error" if line.stream == "stderr" else ""}
+            for line in lines
+        ],
+    }
+
+
+def _shown(row: StepRun, name: str) -> dict[str, str] | None:
+    """A value as text, its beginning where it is large: ``text``, ``note``, and the address of the ``whole``."""
+    held: JsonValue = getattr(row, name)
+    if not held:
+        return None
+    whole = f"/runs/{row.run_id}/steps/{row.pk}/{name}.json"
+    try:
+        text = json.dumps(expand(held), indent=2, ensure_ascii=False)
+    except ArtifactMissing as error:
+        return {"text": "", "note": error.message, "whole": ""}
+    if len(text) <= LARGEST_SHOWN:
+        return {"text": text, "note": "", "whole": ""}
+    note = f"These are the first {LARGEST_SHOWN:,} of {len(text):,} characters."
+    return {"text": text[:LARGEST_SHOWN], "note": note, "whole": whole}
+
+
+def _stop_preview(actor: Actor, found: Run) -> stopping.StopPreview | None:
+    try:
+        return stopping.preview_stop(found.pk, actor)
+    except HandrailError:
+        # A version that this process cannot read: it is stopped without the preview.
+        return stopping.StopPreview()
+
+
+def _inputs(found: Run) -> dict[str, JsonValue]:
+    """The inputs, without the values of those that are secret."""
+    definition = queries.definition_or_none(found)
+    secret = {spec.name for spec in definition.inputs if spec.secret} if definition is not None else set()
+    return {name: HIDDEN if name in secret else value for name, value in found.inputs.items()}
+
+
+def _curl(found: Run) -> str:
+    """The command that starts the same again over the API."""
+    body = {"inputs": {name: value for name, value in _inputs(found).items() if value is not None}}
+    return " ".join(
+        [
+            f"curl -X POST {settings.BASE_URL}/api/v1/runbooks/{found.runbook_id}/runs/",
+            '-H "Authorization: Bearer $HANDRAIL_TOKEN"',
+            '-H "Idempotency-Key: $(uuidgen)"',
+            "-H 'Content-Type: application/json'",
+            f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}",
+        ]
+    )

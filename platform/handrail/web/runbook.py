@@ -1,0 +1,73 @@
+"""One runbook: what it does, how it has done, whether it could run now, and the form that starts it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from handrail.accounts.permissions import Permission, allows
+from handrail.shared.actors import Actor
+from handrail.shared.errors import HandrailError, Invalid
+from handrail.web.pages import page, shown
+from handrail.web.typed_inputs import TypedForm, empty_form, refused_form
+from runbooks import queries, versions
+from runbooks.language.definition import Runbook as Definition
+from runbooks.models import Runbook, RunbookVersion
+
+
+@page("GET")
+def runbook(request: HttpRequest, actor: Actor, project: str, slug: str) -> HttpResponse:
+    """The page; ``?input.NAME=`` fills in the start form, so that a start can be linked to."""
+    found = queries.runbook_visible_to(actor, project, slug)
+    return shown(request, "web/runbooks/runbook.html", runbook_context(request, actor, found))
+
+
+def runbook_context(
+    request: HttpRequest, actor: Actor, found: Runbook, *, refusal: HandrailError | None = None
+) -> dict[str, Any]:
+    """What the page shows; ``refusal`` is what the start form met, told at its place."""
+    definition = _definition(found)
+    published = RunbookVersion.objects.filter(runbook=found).exclude(number=None)
+    checks = queries.readiness_of(found)
+    figures = queries.runbook_figures(found)
+    return {
+        "runbook": found,
+        "definition": definition,
+        "graph": queries.definition_graph(definition) if definition is not None else None,
+        "versions": published.select_related("author", "publisher").order_by("-number")[:20],
+        "draft": versions.draft_of(found),
+        "figures": figures,
+        "words": queries.states_in_words(figures.last_runs),
+        "schedules": queries.schedules_of(found),
+        "checks": checks,
+        "ready": sum(check.ok for check in checks),
+        "form": _form(request, definition, refusal),
+        "once": uuid.uuid4().hex,
+        "may_start": allows(actor, Permission.RESPOND, found),
+        "may_author": allows(actor, Permission.AUTHOR, found),
+        "may_publish": allows(actor, Permission.PUBLISH, found),
+    }
+
+
+def _form(request: HttpRequest, definition: Definition | None, refusal: HandrailError | None) -> TypedForm:
+    specs = definition.inputs if definition is not None else ()
+    if refusal is not None:
+        return refused_form(specs, request.POST, refusal)
+    given = {
+        name.removeprefix("input."): str(value)
+        for name, value in request.GET.items()
+        if name.startswith("input.")
+    }
+    return empty_form(specs, given)
+
+
+def _definition(found: Runbook) -> Definition | None:
+    if found.live is None:
+        draft = versions.draft_of(found)
+        return versions.check(draft.source).runbook if draft is not None else None
+    try:
+        return versions.definition_of(found.live)
+    except Invalid:
+        return None

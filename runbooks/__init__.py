@@ -1,0 +1,1 @@
+"""Runbooks: the language, the engine and everything that runs them."""

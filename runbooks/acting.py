@@ -1,0 +1,41 @@
+"""A run for somebody who wants to act on it: seen, allowed, under its lock; and the reason that they give."""
+
+from __future__ import annotations
+
+import uuid
+
+from handrail.accounts.permissions import Permission, authorize
+from handrail.shared.actors import Actor
+from handrail.shared.errors import Conflict, Invalid, NotFound
+from runbooks.execution.live import Unreadable
+from runbooks.execution.transition import Transition, open_transition
+from runbooks.models import Run
+
+LONGEST_REASON = 500
+
+
+def opened_run(run_id: uuid.UUID, actor: Actor) -> Transition:
+    """The run under its lock. Needs ``respond``; Conflict where this process does not understand the run."""
+    run = visible_run(run_id, actor)
+    authorize(actor, Permission.RESPOND, run)
+    try:
+        return open_transition(run.pk)
+    except Unreadable as error:
+        raise Conflict(f"{error} Do it where the newer Handrail runs.", code=error.code) from error
+
+
+def visible_run(run_id: uuid.UUID, actor: Actor) -> Run:
+    """The run, for somebody who may see it; NotFound otherwise."""
+    run = Run.objects.select_related("project").filter(pk=run_id).first()
+    if run is None:
+        raise NotFound("There is no such run, or you may not see it.")
+    authorize(actor, Permission.VIEW, run)
+    return run
+
+
+def given_reason(reason: str, needed: str) -> str:
+    """The reason as it is kept. Invalid, with ``needed`` for the person, when there is none."""
+    kept = reason.strip()[:LONGEST_REASON]
+    if not kept:
+        raise Invalid(needed)
+    return kept

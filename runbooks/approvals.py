@@ -1,0 +1,401 @@
+"""Approvals: asking people about a plan, and the one function by which they decide, whatever the channel.
+
+Lock order: run, approval, audit head. A decision, its vote, the step that it releases and its audit entry
+are one transaction; whoever comes later is told who decided. A timeout never approves.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from handrail.accounts.models import Team, User
+from handrail.accounts.permissions import Permission, allows, authorize
+from handrail.audit.actions import record
+from handrail.audit.queries import actors_on
+from handrail.shared.actors import Actor, ActorKind
+from handrail.shared.clock import database_now
+from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
+from handrail.shared.failpoints import reach
+from runbooks import quorum
+from runbooks.engine import events as e
+from runbooks.escalating import plan_escalations
+from runbooks.hooks import approval_changed
+from runbooks.language.definition import ApprovalStep, InputSpec, Json
+from runbooks.language.inputs import check_inputs
+from runbooks.models import Approval, Run, StepRun, Vote
+from runbooks.versions import definition_of
+
+LONGEST_REASON = 1000
+"""Characters of a reason."""
+
+EDITED_LATELY = timedelta(hours=24)
+"""For so long whoever changed an alert source is an editor of the runs that its alerts start."""
+
+_CLOSED = {
+    Approval.State.APPROVED: "approved",
+    Approval.State.REJECTED: "denied",
+    Approval.State.EXPIRED: "expired",
+    Approval.State.VOID: "void and asked anew",
+    Approval.State.CANCELLED: "cancelled with its run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether somebody may decide, and why not, in words for that very person."""
+
+    allowed: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionResult:
+    """What a vote led to. ``decided``: this vote closed the approval. ``message`` is for the voter."""
+
+    approval: Approval
+    decided: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What people are asked: everything that the card shows, and the digest that binds the answer."""
+
+    prompt: str
+    plan: list[dict[str, Json]]
+    digest: str
+    expires_at: datetime | None
+
+
+def ask(run: Run, step_run: StepRun, step: ApprovalStep, question: Question, *, at: datetime) -> Approval:
+    """Open an approval for a step that waits. Called by the engine inside its transaction, which it also audits:
+    the head of the trail is locked last, after the incident whose timeline tells of the question.
+    """
+    earlier = Approval.objects.filter(step=step_run).count()
+    approval = Approval.objects.create(
+        project_id=run.project_id,
+        run=run,
+        step=step_run,
+        round=earlier + 1,
+        prompt=question.prompt,
+        digest=question.digest,
+        plan=question.plan,
+        policy={
+            "teams": list(step.approvers.teams),
+            "users": list(step.approvers.users),
+            "min_per_team": dict(step.approvers.min_per_team),
+            "on_reject": step.on_reject,
+        },
+        quorum=step.approvers.min,
+        excluded=sorted(_excluded(run, step.approvers.exclude)),
+        channels=[dict(channel) for channel in step.channels],
+        on_timeout=step.on_timeout,
+        expires_at=question.expires_at,
+        created_at=at,
+    )
+    plan_escalations(approval, step, at=at)
+    approval_changed(approval)
+    return approval
+
+
+def decide(
+    approval_id: uuid.UUID,
+    *,
+    actor: Actor,
+    decision: str,
+    reason: str = "",
+    inputs: Mapping[str, Json] | None = None,
+) -> DecisionResult:
+    """Cast a vote; the same function for web, Slack, API and command line.
+
+    ``decision`` is ``approve`` or ``deny``; a denial needs a reason. Raises NotFound for an approval that the
+    actor may not see, Forbidden for one who may not decide it, Conflict when it is decided already (or the
+    actor has voted), Invalid for a missing reason or inputs that do not fit.
+    """
+    if decision not in Vote.Decision.values:
+        raise Invalid(f"A decision is approve or deny, not {decision!r}.")
+    reason = reason.strip()
+    if len(reason) > LONGEST_REASON:
+        raise Invalid(f"The reason has {len(reason)} characters; {LONGEST_REASON} are kept. Shorten it.")
+    _refuse_latecomer(approval_id, actor)
+    with transaction.atomic():
+        approval = _locked(approval_id)
+        authorize(actor, Permission.VIEW, approval)
+        _refuse_closed(approval)
+        if approval.expires_at is not None and approval.expires_at <= database_now():
+            raise Conflict(
+                f"This approval expired at {approval.expires_at:%H:%M:%S} UTC; nothing was approved."
+            )
+        if _has_voted(approval, actor):
+            raise Conflict(f"You have already voted. {quorum.needs(approval)}.")
+        verdict = may_decide(approval, actor)
+        if not verdict.allowed:
+            raise Forbidden(verdict.why)
+        if decision == Vote.Decision.DENY and not reason:
+            raise Invalid("Say why you deny it: the people who asked will read it.")
+        values = _checked_inputs(approval, decision, inputs or {})
+        vote = _cast(approval, actor, decision, reason, values)
+        result = _count(approval, vote, actor)
+        reach("approval.before_commit")
+    reach("approval.after_commit")
+    return result
+
+
+def may_decide(approval: Approval, actor: Actor) -> Verdict:
+    """Whether the actor may decide this approval now. Identity decides here, never a superuser flag."""
+    if actor.kind is ActorKind.SYSTEM or actor.user_id is None:
+        return Verdict(allowed=False, why="Only people approve.")
+    if not allows(actor, Permission.APPROVE, approval):
+        asked = quorum.asked_in_words(approval)
+        return Verdict(
+            allowed=False, why=f"You do not have the approver role in this project. This one is for {asked}."
+        )
+    if str(actor.user_id) in approval.excluded:
+        return Verdict(
+            allowed=False,
+            why="You started this run, or edited what it runs: somebody else has to look at it.",
+        )
+    if _has_voted(approval, actor):
+        return Verdict(allowed=False, why="You have already voted.")
+    user = _voter(actor)
+    if user.kind != User.Kind.PERSON:
+        return Verdict(allowed=False, why="Only people approve; this is a service account.")
+    if not _is_asked(approval, user):
+        return Verdict(allowed=False, why=f"This one is for {quorum.asked_in_words(approval)}.")
+    return Verdict(allowed=True)
+
+
+def expire_due(limit: int = 100) -> int:
+    """Close the approvals whose time is over; the duty of the sweeper. Returns how many."""
+    due = Approval.objects.filter(
+        state=Approval.State.PENDING,
+        expires_at__lte=database_now(),
+        # What a newer Handrail asked, a newer sweeper closes: it goes on with the run, too.
+        run__engine_schema__in=e.SUPPORTED_SCHEMAS,
+    )
+    expired = 0
+    for approval_id in list(due.order_by("expires_at").values_list("pk", flat=True)[:limit]):
+        with transaction.atomic():
+            approval = _locked(approval_id)
+            if approval.state == Approval.State.PENDING:
+                _close(approval, Approval.State.EXPIRED, by="", channel="", reason="Nobody decided in time.")
+                record(
+                    Actor.system("sweeper"), "approval.expired", approval, data={"run": str(approval.run_id)}
+                )
+                expired += 1
+    return expired
+
+
+def recheck_votes() -> int:
+    """Mark the votes of pending approvals whose voters lost their standing; the duty of the sweeper. Returns how many.
+
+    A decision asks again by itself: this shows people in time that one more answer is needed.
+    """
+    waiting = Approval.objects.filter(
+        Exists(Vote.objects.filter(approval=OuterRef("pk"), decision=Vote.Decision.APPROVE, void_reason="")),
+        state=Approval.State.PENDING,
+    )
+    listed = list(waiting.prefetch_related("votes"))
+    now = quorum.standings(listed)
+    marked = 0
+    for approval in listed:
+        if any(now[vote.pk].lost for vote in approval.votes.all() if vote.pk in now):
+            marked += _mark_lost(approval.pk)
+    return marked
+
+
+@transaction.atomic
+def _mark_lost(approval_id: uuid.UUID) -> int:
+    approval = _locked(approval_id)
+    lost = quorum.recheck(approval) if approval.state == Approval.State.PENDING else []
+    if lost:
+        approval_changed(approval)
+        record(
+            Actor.system("sweeper"),
+            "approval.votes_voided",
+            approval,
+            data={"run": str(approval.run_id), "votes": _in_words(lost)},
+        )
+    return len(lost)
+
+
+def close_open(run: Run, state: Approval.State, reason: str) -> None:
+    """Close what a run still asks, as ``void`` or ``cancelled``; called by the engine inside its transaction."""
+    for approval in Approval.objects.select_for_update().filter(run=run, state=Approval.State.PENDING):
+        _close(approval, state, by="", channel="", reason=reason)
+
+
+def void(approval_id: str, reason: str) -> None:
+    """Take back an answer whose plan has changed; called by the engine's gate inside its transaction."""
+    approval = Approval.objects.select_for_update().get(pk=approval_id)
+    _close(approval, Approval.State.VOID, by="", channel="", reason=reason)
+
+
+def lost_standing(approval_id: str) -> str:
+    """Who of those that approved may no longer do so, in words, where the others are too few; else empty.
+
+    Asked at the gate, inside its transaction; the votes that count no more are marked.
+    """
+    approval = Approval.objects.prefetch_related("votes").get(pk=approval_id)
+    lost = quorum.recheck(approval)
+    if not lost or not quorum.missing_votes(approval):
+        return ""
+    return f"{' and '.join(f'{vote.user_name} {vote.void_reason}' for vote in lost)}."
+
+
+def _locked(approval_id: uuid.UUID) -> Approval:
+    """The approval under the lock of its run, which every change of a run takes first."""
+    run_id = Approval.objects.filter(pk=approval_id).values_list("run_id", flat=True).first()
+    if run_id is None:
+        raise NotFound("There is no such approval, or you may not see it.")
+    run = Run.objects.select_for_update().get(pk=run_id)
+    approval = Approval.objects.select_for_update().get(pk=approval_id)
+    approval.run = run
+    return approval
+
+
+def _refuse_latecomer(approval_id: uuid.UUID, actor: Actor) -> None:
+    """Answer whoever comes after the decision without any lock.
+
+    A crowd that presses the button would queue for the run's row, each with a connection of the pool in hand.
+    """
+    approval = Approval.objects.filter(pk=approval_id).select_related("project").first()
+    if approval is not None:
+        authorize(actor, Permission.VIEW, approval)
+        _refuse_closed(approval)
+
+
+def _refuse_closed(approval: Approval) -> None:
+    if approval.state == Approval.State.PENDING:
+        return
+    words = _CLOSED[Approval.State(approval.state)]
+    when = f" at {approval.decided_at:%H:%M:%S} UTC" if approval.decided_at else ""
+    by = f" by {approval.decided_by} ({approval.decided_channel})" if approval.decided_by else ""
+    raise Conflict(f"Already {words}{by}{when}.", state=approval.state)
+
+
+def _checked_inputs(approval: Approval, decision: str, given: Mapping[str, Json]) -> dict[str, Json]:
+    """The typed answers of an approver; a denial needs none."""
+    if decision == Vote.Decision.DENY:
+        return {}
+    values, problems = check_inputs(input_specs(approval), dict(given))
+    if problems:
+        raise Invalid(
+            "Some answers are missing or do not fit.",
+            problems=[{"path": problem.name, "message": problem.message} for problem in problems],
+        )
+    return dict(values)
+
+
+def _has_voted(approval: Approval, actor: Actor) -> bool:
+    """Whether a vote of theirs counts. One that is void may be cast again by whoever has regained their standing."""
+    if actor.user_id is None:
+        return False
+    return approval.votes.filter(user_id=actor.user_id, void_reason="").exists()
+
+
+def _cast(approval: Approval, actor: Actor, decision: str, reason: str, values: dict[str, Json]) -> Vote:
+    voter = _voter(actor)
+    teams = Team.objects.filter(project_id=approval.project_id, members=voter)
+    vote, _ = Vote.objects.update_or_create(
+        approval=approval,
+        user=voter,
+        defaults={
+            "user_name": actor.name,
+            "teams": sorted(teams.values_list("slug", flat=True)),
+            "decision": decision,
+            "reason": reason,
+            "inputs": values,
+            "channel": actor.channel.value,
+            "at": database_now(),
+            "void_reason": "",
+        },
+    )
+    return vote
+
+
+def _voter(actor: Actor) -> User:
+    """The account that decides; NotFound when it is gone."""
+    voter = User.objects.filter(pk=actor.user_id).first() if actor.user_id is not None else None
+    if voter is None:
+        raise NotFound("Your account no longer exists.")
+    return voter
+
+
+def _count(approval: Approval, vote: Vote, actor: Actor) -> DecisionResult:
+    """Close the approval when the vote decides it, else tell what is missing."""
+    decided = True
+    lost = quorum.recheck(approval)
+    if vote.decision == Vote.Decision.DENY:
+        _close(approval, Approval.State.REJECTED, by=vote.user_name, channel=vote.channel, reason=vote.reason)
+        message = "Denied. Nothing of it will run."
+    elif missing := quorum.needs(approval):
+        decided = False
+        approval_changed(approval)
+        message = f"Your approval counts. {missing}."
+    else:
+        _close(approval, Approval.State.APPROVED, by=vote.user_name, channel=vote.channel, reason=vote.reason)
+        held = approval.run.state == Run.State.PAUSED
+        message = "Approved. It runs when the run is resumed." if held else "Approved. It runs now."
+    record(
+        actor,
+        "approval.decided",
+        approval,
+        data={
+            "run": str(approval.run_id),
+            "decision": vote.decision,
+            "closed": decided,
+            "digest": approval.digest,
+            "reason": vote.reason,
+            "void": _in_words(lost),
+        },
+    )
+    return DecisionResult(approval=approval, decided=decided, message=message)
+
+
+def _in_words(lost: Iterable[Vote]) -> list[Json]:
+    return [f"{vote.user_name} {vote.void_reason}" for vote in lost]
+
+
+def _close(approval: Approval, state: Approval.State, *, by: str, channel: str, reason: str) -> None:
+    approval.state = state
+    approval.decided_at = database_now()
+    approval.decided_by, approval.decided_channel, approval.reason = by, channel, reason
+    approval.save(update_fields=["state", "decided_at", "decided_by", "decided_channel", "reason"])
+    # The engine listens too: it moves the waiting step on in this very transaction.
+    approval_changed(approval)
+
+
+def _is_asked(approval: Approval, user: User) -> bool:
+    teams = Team.objects.filter(project_id=approval.project_id, members=user).values_list("slug", flat=True)
+    return quorum.is_asked(approval, user.username, teams)
+
+
+def _excluded(run: Run, rules: Iterable[str]) -> set[str]:
+    """The ids of the people who may not approve this run: its starter always, by rule those who edited
+    its version since the one that was published before it.
+
+    Whoever lately changed the source whose alert started the run has edited what runs as well.
+    """
+    excluded = {str(run.starter_id)} if run.starter_id else set()
+    if "last_editor" not in rules:
+        return excluded
+    # A draft of before editors were counted has its last one.
+    excluded |= {str(editor) for editor in run.version.editors}
+    if run.version.author_id:
+        excluded.add(str(run.version.author_id))
+    if run.alert is not None:
+        excluded |= actors_on("source", str(run.alert.source_id), since=database_now() - EDITED_LATELY)
+    return excluded
+
+
+def input_specs(approval: Approval) -> tuple[InputSpec, ...]:
+    """The typed answers that an approver is asked for, from the run's pinned version."""
+    step = definition_of(approval.run.version).step(approval.step.node)
+    return step.inputs if isinstance(step, ApprovalStep) else ()

@@ -1,0 +1,156 @@
+"""Approvals as the engine asks them: the plan that is shown, its digest, and whether it is still the same."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from runbooks import approvals
+from runbooks.engine import events as e
+from runbooks.engine.commands import AskApproval
+from runbooks.engine.digest import PlannedCall, approval_digest, render_known
+from runbooks.engine.flow import error_of
+from runbooks.engine.names import masked_secrets, names
+from runbooks.engine.state import Key, RunState, key_of
+from runbooks.engine.transitions import StepStatus
+from runbooks.execution.calls import secrets_used
+from runbooks.execution.contexts import preview_context
+from runbooks.execution.live import LiveRun, guarded_steps
+from runbooks.execution.transition import Transition
+from runbooks.language.definition import ApprovalStep, Json
+from runbooks.language.errors import ExpressionError
+from runbooks.language.expressions import render
+from runbooks.models import StepRun
+from runbooks.steps.base import InvalidInputs
+from runbooks.steps.registry import UnknownAction, get
+
+
+def ask(transition: Transition, command: AskApproval) -> bool:
+    """Open an approval for the step: its plan rendered, its digest taken, its people told.
+
+    False when its prompt cannot be rendered: then the step has failed.
+    """
+    live, state, step = transition.live, transition.state, command.step
+    try:
+        prompt = render(step.prompt, names(live.definition, state, command.key), path=f"{step.path}.prompt")
+    except ExpressionError as error:
+        transition.record(
+            e.StepFailed(at=transition.now, key=command.key, error=error_of("expression", str(error)))
+        )
+        return False
+    plan, undecided = planned(live, state, command.key)
+    digest = approval_digest(live.run.version_digest, plan)
+    expires_at = transition.now + timedelta(seconds=step.timeout) if step.timeout is not None else None
+    row_id = transition.write_row_now(command.key, state=StepStatus.AWAITING_APPROVAL)
+    place = Key.parse(command.key)
+    row = StepRun(
+        pk=row_id, run=live.run, node=place.node, iteration=place.iteration, kind=step.kind, title=step.title
+    )
+    question = approvals.Question(
+        prompt=str(prompt),
+        plan=[_shown(live, call) for call in plan],
+        digest=digest,
+        expires_at=expires_at,
+    )
+    approval = approvals.ask(live.run, row, step, question, at=transition.now)
+    transition.record(
+        e.ApprovalAsked(
+            at=transition.now,
+            key=command.key,
+            approval=str(approval.pk),
+            digest=digest,
+            round=command.round,
+            expires_at=expires_at,
+            undecided=undecided,
+        )
+    )
+    return True
+
+
+def planned(
+    live: LiveRun, state: RunState, key: str, keep: tuple[str, ...] | None = None
+) -> tuple[list[PlannedCall], list[str]]:
+    """The calls that the approval ``key`` guards in its iteration, rendered, and the paths that cannot be yet.
+
+    ``keep``: the paths that could not when it was asked; they stand as written, so that digests compare.
+    """
+    calls: list[PlannedCall] = []
+    undecided: list[str] = []
+    place = Key.parse(key)
+    step = live.steps[place.node]
+    for guarded in guarded_steps(live.definition, step) if isinstance(step, ApprovalStep) else ():
+        template = dict(guarded.call.with_)
+        context = names(
+            live.definition,
+            state,
+            key_of(guarded.id, place.iteration),
+            secrets=masked_secrets(live.definition),
+        )
+        found = render_known(template, context, path=f"{guarded.path}.with", keep=keep or ())
+        undecided += found.undecided
+        inputs = found.inputs if isinstance(found.inputs, dict) else {}
+        references = tuple(live.definition.secrets.get(name, name) for name in sorted(secrets_used(template)))
+        calls.append(
+            PlannedCall(
+                step=guarded.id,
+                action=guarded.call.uses,
+                effect=guarded.effect.value,
+                target=_target(guarded.call.uses, inputs),
+                inputs=inputs,
+                secrets=references,
+            )
+        )
+    return calls, undecided
+
+
+def _target(action: str, inputs: dict[str, Json]) -> str:
+    """What would be acted upon; empty when that cannot be told before the gate."""
+    try:
+        return get(action).bind(inputs).target()
+    except (InvalidInputs, UnknownAction):
+        return ""
+
+
+def _shown(live: LiveRun, call: PlannedCall) -> dict[str, Json]:
+    """A planned call for the card: ``{"step", "title", "action", "effect", "inputs", "preview", "target"}``."""
+    step = live.steps[call.step]
+    inputs = call.inputs if isinstance(call.inputs, dict) else {}
+    try:
+        context = preview_context(live, call.step, deadline=time.monotonic() + 10)
+        preview = get(call.action).bind(inputs).preview(context)
+    except (InvalidInputs, UnknownAction) as error:
+        preview = f"{call.action}: {error}"
+    return {
+        "step": call.step,
+        "title": step.title or call.step,
+        "action": call.action,
+        "effect": call.effect,
+        "inputs": inputs,
+        "preview": preview,
+        "target": call.target,
+    }
+
+
+CHANGED = "What would run is no longer what was approved."
+
+
+def void_if_unsound(transition: Transition, key: str) -> bool:
+    """Whether an approval that guards this step no longer holds: then it is void, and asked anew.
+
+    It holds while what would run is what was approved, and while those who approved still may.
+    """
+    place = Key.parse(key)
+    for step in transition.live.guards.get(place.node, ()):
+        asked = key_of(step.id, place.iteration)
+        answered = transition.state.node(asked)
+        if answered.decision != "approved":
+            continue
+        plan, _ = planned(transition.live, transition.state, asked, answered.undecided)
+        same = approval_digest(transition.live.run.version_digest, plan) == answered.digest
+        reason = approvals.lost_standing(answered.approval) if same else CHANGED
+        if not reason:
+            continue
+        approvals.void(answered.approval, reason)
+        transition.record(e.ApprovalVoided(at=transition.now, key=asked, guarded=key, reason=reason))
+        return True
+    return False

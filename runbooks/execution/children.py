@@ -1,0 +1,129 @@
+"""What parents and children tell each other after a commit: a child that ended wakes its parent, a parent stops it."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+
+from handrail.shared.clock import database_now
+from handrail.shared.errors import Invalid
+from handrail.shared.failpoints import reach
+from runbooks.engine import events as e
+from runbooks.engine.state import UNDO
+from runbooks.execution.advancing import advance
+from runbooks.execution.live import Unreadable
+from runbooks.execution.recover import BATCH, go_on
+from runbooks.execution.transition import open_transition
+from runbooks.hooks import RunChange
+from runbooks.models import Run, StepRun
+
+PARENT = "the run that started it"
+WITH_PARENT = "parent"
+"""How a run is paused that is paused because its parent is."""
+
+log = structlog.get_logger(__name__)
+
+
+def is_told(change: RunChange) -> bool:
+    """Whether it is an end, or the end of a wish, that may concern a parent or a child."""
+    return isinstance(change.event, e.RunFinished | e.StepCancelRequested | e.RunPaused | e.RunResumed)
+
+
+def on_run_changed(change: RunChange) -> None:
+    """The ear at ``run_changed``."""
+    event, step_id = change.event, change.run.parent_step_id
+    if isinstance(event, e.RunFinished) and step_id is not None:
+        # The mark that the sweeper finds if the call after the commit is lost.
+        StepRun.objects.filter(pk=step_id, state=StepRun.State.EXECUTING).update(due_at=database_now())
+        transaction.on_commit(lambda: _wake(step_id), robust=True)
+    elif isinstance(event, e.StepCancelRequested):
+        child = change.state.node(event.key).run
+        how = UNDO if change.state.undoes else ""
+        if child:
+            transaction.on_commit(lambda: _stop(uuid.UUID(child), event.reason, how), robust=True)
+    elif isinstance(event, e.RunPaused | e.RunResumed):
+        for node in change.state.nodes.values():
+            if node.run and node.in_flight:
+                transaction.on_commit(partial(_follow, uuid.UUID(node.run)), robust=True)
+
+
+def _wake(step_id: uuid.UUID) -> None:
+    reach("subrun.ended")
+    run_id = StepRun.objects.filter(pk=step_id).values_list("run_id", flat=True).first()
+    if run_id is not None:
+        go_on(run_id)
+
+
+def stop_unwanted() -> int:
+    """Stop the runs that their parents do not want any more; the duty of the sweeper. Returns how many."""
+    unwanted = Run.objects.filter(
+        is_open=True,
+        cancel_requested=False,
+        parent_step__cancel_requested=True,
+        engine_schema__in=e.SUPPORTED_SCHEMAS,
+    )
+    found = list(unwanted.values_list("pk", "parent_step__reason", "parent_step__run__stop_how")[:BATCH])
+    return sum(_stop(run_id, reason, UNDO if how == UNDO else "") for run_id, reason, how in found)
+
+
+def follow_parents() -> int:
+    """Pause the runs whose parents are paused, and let those go on that were paused so; a duty of the sweeper."""
+    to_pause = Run.objects.filter(
+        is_open=True, parent_step__run__state=Run.State.PAUSED, engine_schema__in=e.SUPPORTED_SCHEMAS
+    ).exclude(
+        Q(state__in=[Run.State.PAUSED, Run.State.CANCELLING]) | Q(parent_step__run__stop_how="hand_over")
+    )
+    to_resume = Run.objects.filter(is_open=True, state=Run.State.PAUSED, stop_how=WITH_PARENT).exclude(
+        parent_step__run__state=Run.State.PAUSED
+    )
+    found = [*to_pause.values_list("pk", flat=True)[:BATCH], *to_resume.values_list("pk", flat=True)[:BATCH]]
+    return sum(_follow(run_id) for run_id in found)
+
+
+def _follow(run_id: uuid.UUID) -> bool:
+    """Pause a run with its parent, or let it go on with it; False when nothing is to be done.
+
+    The parent is looked at under the child's lock, without its own: whoever changes it in between calls this again.
+    """
+    try:
+        with transaction.atomic():
+            opened = open_transition(run_id)
+            state = opened.state
+            parent = Run.objects.filter(steps__children=run_id).values("state", "hold_reason").first()
+            held = parent is not None and parent["state"] == Run.State.PAUSED
+            if state.ended or state.cancelling or held == state.paused:
+                return False
+            if held:
+                reason = str(parent["hold_reason"]) if parent is not None else ""
+                opened.record(e.RunPaused(at=opened.now, by=PARENT, reason=reason, how=WITH_PARENT))
+            elif state.stop_how == WITH_PARENT:
+                opened.record(e.RunResumed(at=opened.now, by=PARENT))
+            else:
+                return False
+            advance(opened)
+            opened.commit()
+    except (Unreadable, Invalid) as refusal:
+        log.info("child_did_not_follow", run=str(run_id), reason=str(refusal))
+        return False
+    return True
+
+
+def _stop(run_id: uuid.UUID, reason: str, how: str) -> bool:
+    """Stop a run for its parent; False when it is over, or in its last steps."""
+    try:
+        with transaction.atomic():
+            opened = open_transition(run_id)
+            state = opened.state
+            if state.ended or state.cancelling or state.phase == "finally":
+                return False
+            opened.record(e.CancelRequested(at=opened.now, by=PARENT, reason=reason, how=how))
+            advance(opened)
+            opened.commit()
+    except (Unreadable, Invalid) as refusal:
+        log.info("child_not_stopped", run=str(run_id), reason=str(refusal))
+        return False
+    return True

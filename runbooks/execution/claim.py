@@ -1,0 +1,277 @@
+"""Claiming: one worker, one step, one lease, a new fence; whoever comes second finds no row."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q, QuerySet
+
+from handrail.shared.clock import database_now
+from handrail.shared.errors import Invalid
+from handrail.shared.failpoints import reach
+from runbooks.engine import events as e
+from runbooks.engine.commands import StartStep, start_of
+from runbooks.engine.state import Key, key_of
+from runbooks.engine.transitions import StepStatus
+from runbooks.execution.advancing import advance
+from runbooks.execution.fate import Unanswered, Written
+from runbooks.execution.gate import Work, gate
+from runbooks.execution.live import Unreadable
+from runbooks.execution.rows import pool_of
+from runbooks.execution.shapes import table
+from runbooks.execution.transition import Transition, open_transition
+from runbooks.execution.worker import Me, lease
+from runbooks.execution.writing import Lost, Parameter, adapted
+from runbooks.models import Run, StepRun
+from runbooks.steps.registry import UnknownAction, is_known
+
+log = structlog.get_logger(__name__)
+
+HINT_IS_LATE = timedelta(seconds=1)
+"""After this long without being claimed a hint counts as lost, and pollers look for its row."""
+
+LEFT_FOR_OTHERS = timedelta(seconds=5)
+"""How long a step that this process cannot do is left alone by everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed row: ours as long as the fence stands."""
+
+    step_id: uuid.UUID
+    run_id: uuid.UUID
+    key: str
+    fence: int
+
+
+def claim_step(step_id: uuid.UUID, me: Me) -> Work | None:
+    """Claim and gate the step that a hint names, in one transaction; None when there is nothing to do.
+
+    The run is locked before the step, as everywhere. Raises :class:`~runbooks.execution.fate.Unanswered`.
+    """
+    rows = StepRun.objects.filter(pk=step_id, state=StepRun.State.READY)
+    found = rows.values_list("run_id", "ready_at").first()
+    if found is None:
+        return None
+    run_id, ready_at = found
+    work: Work | None = None
+    try:
+        with transaction.atomic():
+            opened = open_transition(run_id)
+            claim = None if ready_at is not None and ready_at > opened.now else _claim_in(opened, step_id)
+            work = None if claim is None else _through_the_gate(opened, claim, me)
+    except (Unreadable, UnknownAction, Invalid, Lost) as refusal:
+        log.info("claim_refused", step=str(step_id), reason=str(refusal))
+        return None
+    except (OperationalError, InterfaceError) as error:
+        raise _unanswered(work, error) from error
+    reach("claim.after_commit")
+    return work
+
+
+def _claim_in(opened: Transition, step_id: uuid.UUID) -> Claim | None:
+    """A ready step of a run that is locked: what the gate decides is written only if nobody else has claimed it.
+
+    When it is due is in its row alone: whoever wakes a step that was held changes nothing else.
+    """
+    live = opened.live
+    for key, known in live.ids.items():
+        if known == step_id:
+            fence = live.fences[key]
+            opened.guards[key] = {"fence": fence, "state": ("ready",)}
+            is_ready = opened.state.node(key).status == StepStatus.READY
+            return Claim(step_id, live.run.pk, key, fence + 1) if is_ready else None
+    return None
+
+
+def claim_overdue(me: Me) -> Work | None:
+    """Claim and gate the most urgent step of my pools whose hint was lost or never sent; None if none is due.
+
+    Two transactions: the claim alone skips rows that others are claiming, so that no poller waits.
+    """
+    now = database_now()
+    # Looked for without a transaction first: most looks find nothing, and each would take SQLite's only lock.
+    if not _overdue(me, now).exists():
+        return None
+    with transaction.atomic():
+        claim = _claim_any(me, now) or _claim_any(me, now, understood=True)
+    if claim is None:
+        return None
+    reach("poll.after_claim")
+    work: Work | None = None
+    try:
+        with transaction.atomic():
+            opened = open_transition(claim.run_id)
+            _hold(opened, claim)
+            work = _through_the_gate(opened, claim, me)
+    except (Unreadable, UnknownAction, Invalid) as refusal:
+        log.info("claim_given_back", step=str(claim.step_id), reason=str(refusal))
+        give_back(claim, after=LEFT_FOR_OTHERS)
+    except Lost:
+        log.info("claim_lost", step=str(claim.step_id))
+    except (OperationalError, InterfaceError) as error:
+        raise _unanswered(work, error) from error
+    else:
+        reach("claim.after_commit")
+        return work
+    return None
+
+
+def _unanswered(work: Work | None, error: Exception) -> Exception:
+    """The error itself, unless it came when everything was written and only the commit was to be answered."""
+    return error if work is None else Unanswered(Written.by(work.live.run, work), error)
+
+
+def _overdue(me: Me, now: datetime) -> QuerySet[StepRun]:
+    late = Q(hinted_at__isnull=True) | Q(hinted_at__lte=now - HINT_IS_LATE)
+    return StepRun.objects.filter(late, state=StepRun.State.READY, pool__in=me.pools, ready_at__lte=now)
+
+
+def give_back(claim: Claim, *, after: timedelta) -> None:
+    """Make a claimed step claimable again later: nothing of it has happened."""
+    with transaction.atomic():
+        StepRun.objects.filter(pk=claim.step_id, fence=claim.fence, state=StepRun.State.CLAIMED).update(
+            state=StepRun.State.READY,
+            owner="",
+            lease_until=None,
+            ready_at=database_now() + after,
+            hinted_at=None,
+        )
+
+
+def _through_the_gate(opened: Transition, claim: Claim, me: Me) -> Work | None:
+    """Gate a claimed step; when it may not go ahead, take on what the run does instead."""
+    reach("claim.taken")
+    command = start_of(
+        claim.key,
+        opened.live.steps[Key.parse(claim.key).node],
+        opened.state.node(claim.key).attempt,
+    )
+    # A deadline may have passed since the step became ready.
+    advance(opened)
+    work = gate(opened, command, me, claim.fence)
+    if work is None:
+        if not opened.events:
+            raise Lost
+        work = advance(opened, me)
+    else:
+        advance(opened)
+    opened.commit()
+    reach("claim.before_commit")
+    return work
+
+
+def _hold(opened: Transition, claim: Claim) -> None:
+    """What the transition writes of the claimed row counts only as long as the claim stands."""
+    opened.live.fences[claim.key] = claim.fence
+    opened.guards[claim.key] = {"fence": claim.fence, "state": ("claimed",)}
+
+
+LOOKED_AT = 8
+"""Among so many ready calls of its run a worker looks for one that nobody else is claiming."""
+
+
+def take_sibling(opened: Transition, me: Me) -> Work | None:
+    """Claim and gate, in the transaction of a completion, another call of the same run that is ready.
+
+    Its hint, when it comes to somebody, finds nothing to do. Under the run's lock nothing else about the step can
+    have changed, except that somebody claims it: then it is passed over.
+    """
+    ready = list(islice(_ready_siblings(opened, me), LOOKED_AT))
+    if not ready:
+        return None
+    places = ", ".join(["%s"] * len(ready))
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    inner = ["SELECT id FROM", table(StepRun), f"WHERE id IN ({places}) AND state = 'ready'"]
+    inner += ["ORDER BY priority, ready_at LIMIT 1", skip]
+    values = [adapted(opened.live.ids[command.key]) for command in ready]
+    claim = _claim(me, opened.now, f"id = ({' '.join(inner)})", values)
+    if claim is None:
+        return None
+    _hold(opened, claim)
+    before = len(opened.events)
+    work = gate(opened, next(command for command in ready if command.key == claim.key), me, claim.fence)
+    if work is None and len(opened.events) == before:
+        give_back(claim, after=timedelta())
+    advance(opened)
+    return work
+
+
+def _ready_siblings(opened: Transition, me: Me) -> Iterator[StartStep]:
+    """The calls of the run that were ready before this transition, in pools of mine, with actions that I know."""
+    for key, node in opened.state.nodes.items():
+        due = node.status == StepStatus.READY and (node.ready_at is None or node.ready_at <= opened.now)
+        if not due or opened.has_touched(key) or key not in opened.live.ids:
+            continue
+        step = opened.live.steps[Key.parse(key).node]
+        if pool_of(opened.live.definition, step) in me.pools:
+            command = start_of(key, step, node.attempt)
+            if is_known(command.call.uses):
+                yield command
+
+
+def _claim_any(me: Me, now: datetime, *, understood: bool = False) -> Claim | None:
+    """Claim the most urgent step that nobody is claiming.
+
+    That one may be of an engine schema that only newer workers know. Then the second question, which costs more,
+    passes over all such steps: ``understood``. Else they would keep this worker from everything behind them.
+    """
+    pools = ", ".join(["%s"] * len(me.pools))
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    known = ["AND run_id IN (SELECT id FROM", table(Run), f"WHERE engine_schema IN ({_schemas()}))"]
+    inner = [
+        "SELECT id FROM",
+        table(StepRun),
+        "WHERE state = 'ready' AND pool IN (",
+        pools,
+        ") AND ready_at <= %s AND (hinted_at IS NULL OR hinted_at <= %s)",
+        *(known if understood else ()),
+        "ORDER BY priority, ready_at LIMIT 1",
+        skip,
+    ]
+    values: list[Parameter] = [*me.pools, adapted(now), adapted(now - HINT_IS_LATE)]
+    if understood:
+        values += e.SUPPORTED_SCHEMAS
+    return _claim(me, now, f"id = ({' '.join(inner)})", values)
+
+
+def _claim(me: Me, now: datetime, which: str, values: list[Parameter]) -> Claim | None:
+    """The conditional update behind every claim: still ready, due, and of a schema that we know."""
+    sql = [
+        "UPDATE",
+        table(StepRun),
+        "SET state = 'claimed', fence = fence + 1, owner = %s, lease_until = %s WHERE",
+        which,
+        "AND state = 'ready' AND (ready_at IS NULL OR ready_at <= %s) AND run_id IN (SELECT id FROM",
+        table(Run),
+        f"WHERE engine_schema IN ({_schemas()})) RETURNING id, run_id, node, iteration, role, fence",
+    ]
+    given = [
+        me.id,
+        adapted(now + lease()),
+        *values,
+        adapted(now),
+        *e.SUPPORTED_SCHEMAS,
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(" ".join(sql), given)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    step_id, run_id, node, iteration, role, fence = row
+    return Claim(_uuid(step_id), _uuid(run_id), key_of(node, iteration, role), int(fence))
+
+
+def _schemas() -> str:
+    """The places of the engine schemas that this process knows."""
+    return ", ".join(["%s"] * len(e.SUPPORTED_SCHEMAS))
+
+
+def _uuid(value: object) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))

@@ -1,0 +1,223 @@
+"""Completing: the result, the history, the next steps and (on the fast path) their claim are one commit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
+
+from handrail.shared.failpoints import reach
+from runbooks.engine import events as e
+from runbooks.engine.compensation import capture
+from runbooks.engine.outcomes import Attempted, silent, unsuccessful
+from runbooks.engine.sampling import judge, unread
+from runbooks.engine.state import STEP, Key
+from runbooks.engine.transitions import StepStatus
+from runbooks.execution import circuits
+from runbooks.execution.advancing import advance
+from runbooks.execution.at_once import asking_nothing, is_quiet, open_at_once
+from runbooks.execution.auditing import audit_refusal
+from runbooks.execution.claim import take_sibling
+from runbooks.execution.effect import Ended
+from runbooks.execution.fate import Unanswered, Written
+from runbooks.execution.gate import Work
+from runbooks.execution.transition import Attempt, NeedsLock, Transition, open_transition
+from runbooks.execution.worker import Me
+from runbooks.execution.writing import Lost
+from runbooks.language.definition import Json, WaitUntilStep
+from runbooks.steps.base import Failure, Success
+
+DICE = random.SystemRandom()
+"""Draws the jitter of retries."""
+
+log = structlog.get_logger(__name__)
+
+
+def complete(
+    work: Work, ended: Ended, me: Me, *, go_on: bool = True, before: Written | None = None
+) -> Work | None:
+    """Write how a call ended and take what comes next; None when there is nothing for this worker.
+
+    A completion whose fence has moved is refused: somebody has taken the step from us, and what we did
+    counts only through the idempotency key. ``go_on`` False takes nothing new: the process is ending.
+    ``before`` is what an earlier try wrote whose commit was not answered: once it is there, it is not refused.
+    Raises :class:`~runbooks.execution.fate.Unanswered` when that happens to this one.
+    """
+    if ended.lost:
+        _refuse(work, ended, me)
+        return None
+    try:
+        try:
+            if before is not None:
+                raise NeedsLock
+            following = _at_once(work, ended, me, go_on=go_on)
+        except NeedsLock:
+            following = _under_the_lock(work, ended, me, go_on=go_on, before=before)
+    except Lost:
+        _refuse(work, ended, me)
+        return None
+    reach("complete.after_commit")
+    if work.circuit:
+        run, place = work.live.run, Key.parse(work.key)
+        name = f"{run.runbook.slug} / {place.node}"
+        circuits.heard(circuits.Heard(run.project_id, work.circuit, str(work.step_id), name, ended.outcome))
+    return following
+
+
+def _at_once(work: Work, ended: Ended, me: Me, *, go_on: bool) -> Work | None:
+    """Complete what needs nothing but the run's own rows in a single statement. Raises NeedsLock."""
+    opened = open_at_once(work.live, work.key)
+    with asking_nothing():
+        following = _decide(opened, work, ended, me, go_on=go_on)
+    if is_quiet(opened):
+        reach("complete.before_commit")
+        with _in_doubt([Written.of(opened, following)]):
+            if not opened.write_at_once():
+                raise NeedsLock
+        return following
+    written: list[Written] = []
+    with _in_doubt(written), transaction.atomic():
+        if not opened.take_lock():
+            raise NeedsLock
+        opened.commit()
+        written.append(Written.by(opened.live.run, following))
+        reach("complete.before_commit")
+    return following
+
+
+def _under_the_lock(work: Work, ended: Ended, me: Me, *, go_on: bool, before: Written | None) -> Work | None:
+    written: list[Written] = []
+    with _in_doubt(written), transaction.atomic():
+        opened = open_transition(work.live.run.pk, work.live)
+        if before is not None and before.is_there():
+            return before.resumed(me, opened.now)
+        following = _decide(opened, work, ended, me, go_on=go_on)
+        opened.commit()
+        written.append(Written.by(opened.live.run, following))
+        reach("complete.before_commit")
+    return following
+
+
+@contextmanager
+def _in_doubt(written: list[Written]) -> Iterator[None]:
+    """What breaks once everything is ``written`` leaves it open whether it was committed."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        if not written:
+            raise
+        raise Unanswered(written[0], error) from error
+
+
+def _decide(opened: Transition, work: Work, ended: Ended, me: Me, *, go_on: bool) -> Work | None:
+    """Record the outcome and everything that follows from it, up to the next call of this worker."""
+    if opened.state.node(work.key).status != StepStatus.EXECUTING:
+        raise Lost
+    opened.guards[work.key] = {"fence": work.fence, "state": ("executing",)}
+    outcome = _record(opened, work, ended)
+    _note_attempt(opened, work, ended, outcome, me)
+    following = advance(opened, me if go_on else None)
+    if following is None and go_on:
+        following = take_sibling(opened, me)
+    return following
+
+
+def _refuse(work: Work, ended: Ended, me: Me) -> None:
+    """Somebody else has decided what became of the step; that we acted in spite of it must be known."""
+    outcome = "succeeded" if isinstance(ended.outcome, Success) else ended.outcome.code
+    log.warning("completion_refused", step=work.key, run=str(work.live.run.pk), fence=work.fence)
+    audit_refusal(work.live.run, work.key, fence=work.fence, worker=me.id, outcome=outcome)
+
+
+def _record(opened: Transition, work: Work, ended: Ended) -> str:
+    """Append what the outcome means to the history; the word for it in the list of attempts."""
+    step = work.command.step
+    if isinstance(step, WaitUntilStep):
+        return _record_sample(opened, work, step, ended)
+    if isinstance(ended.outcome, Success):
+        return _record_success(opened, work, ended.outcome)
+    if ended.silent and (again := silent(_attempted(opened, work), error_data(ended.outcome))):
+        opened.record(again)
+        return "silent"
+    return _record_failure(opened, work, ended.outcome, stopped=ended.cancelled)
+
+
+def _record_success(opened: Transition, work: Work, outcome: Success) -> str:
+    captured = None
+    if work.command.role == STEP:
+        captured = capture(opened.live.definition, work.key, opened.state, outcome.outputs)
+    opened.record(
+        e.StepSucceeded(at=opened.now, key=work.key, outputs=outcome.outputs or None, compensate=captured)
+    )
+    return "succeeded"
+
+
+def _record_sample(opened: Transition, work: Work, step: WaitUntilStep, ended: Ended) -> str:
+    """A sample of a `wait_until`; what will not get better by waiting fails the step."""
+    outcome = ended.outcome
+    if isinstance(outcome, Failure) and not outcome.retryable:
+        return _record_failure(opened, work, outcome, stopped=ended.cancelled)
+    if opened.state.node(work.key).cancelling:
+        opened.record(e.StepCancelled(at=opened.now, key=work.key, reason=opened.state.node(work.key).reason))
+        return "cancelled"
+    if isinstance(outcome, Success):
+        found = judge(opened.live.definition, opened.state, (work.key, step), outcome.outputs, opened.now)
+    else:
+        found = unread(opened.state, (work.key, step), outcome.message, opened.now)
+    for event in found:
+        opened.record(event)
+    return "sampled"
+
+
+def _record_failure(opened: Transition, work: Work, failure: Failure, *, stopped: bool) -> str:
+    event = unsuccessful(
+        _attempted(opened, work),
+        error_data(failure),
+        uncertain=failure.uncertain,
+        stopped=stopped,
+        random=DICE.random(),
+    )
+    opened.record(event)
+    return _word_for(event)
+
+
+def _attempted(opened: Transition, work: Work) -> Attempted:
+    return Attempted(work.command, opened.state.node(work.key), work.fence, "", opened.now)
+
+
+def _word_for(event: e.Event) -> str:
+    """How an attempt that did not succeed is called in the list of attempts."""
+    match event:
+        case e.StepUncertain():
+            return "uncertain"
+        case e.StepCancelled():
+            return "cancelled"
+        case e.StepFailed(timed_out=True):
+            return "timed_out"
+    return "failed"
+
+
+def error_data(failure: Failure) -> dict[str, Json]:
+    """A failure as it stands in events and rows."""
+    found: dict[str, Json] = {
+        "code": failure.code,
+        "message": failure.message,
+        "retryable": failure.retryable,
+    }
+    if failure.retry_after is not None:
+        found["retry_after"] = failure.retry_after
+    if failure.outputs:
+        found["outputs"] = failure.outputs
+    return found
+
+
+def _note_attempt(opened: Transition, work: Work, ended: Ended, outcome: str, me: Me) -> None:
+    """One row an attempt; the samples of a wait are in the history alone."""
+    if outcome == "sampled":
+        return
+    error = None if isinstance(ended.outcome, Success) else error_data(ended.outcome)
+    attempt = Attempt(work.fence, work.attempt, me.id, work.gated_at, outcome, error)
+    opened.note_attempt(work.key, attempt)

@@ -1,0 +1,112 @@
+"""Drives a run from one step to the next within this worker, until nothing of it is ours to do."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.db import Error, connection
+
+from runbooks.execution.claim import claim_overdue, claim_step
+from runbooks.execution.complete import complete
+from runbooks.execution.effect import Ended, perform
+from runbooks.execution.fate import Unanswered, Written, settle
+from runbooks.execution.gate import Work
+from runbooks.execution.heart import Heart
+from runbooks.execution.worker import Me, lease
+
+log = structlog.get_logger(__name__)
+
+PAUSE_BEFORE_AGAIN = 1.0
+"""Seconds between two tries to write a result to a database that does not take it."""
+
+LONGEST_TRY = 3600.0
+"""Seconds for which a worker keeps a result that the database does not take."""
+
+
+class Driver:
+    """A worker's loop. ``stopping`` is asked between steps: once true, nothing new is taken."""
+
+    def __init__(self, me: Me, heart: Heart, *, stopping: Callable[[], bool] = lambda: False) -> None:
+        """One driver serves a whole process; every thread may use it."""
+        self.me = me
+        self._heart = heart
+        self._stopping = stopping
+
+    def drive(self, step_id: uuid.UUID) -> int:
+        """Do the step that a hint names, and what follows it; how many calls were made.
+
+        A process that ends takes nothing new: the step stays ready, and is announced to others again.
+        """
+        if self._stopping():
+            return 0
+        return self.go_on(self._claimed(lambda: claim_step(step_id, self.me)))
+
+    def next_overdue(self) -> Work | None:
+        """Claim the most urgent step whose hint was lost, for :meth:`go_on`; None when there is none."""
+        return self._claimed(lambda: claim_overdue(self.me))
+
+    def go_on(self, work: Work | None) -> int:
+        """Do a step that is claimed and gated, and what follows it; how many calls were made."""
+        made = 0
+        while work is not None:
+            ended = perform(work, self._heart)
+            made += 1
+            work = self._complete(work, ended)
+        return made
+
+    def _claimed(self, claim: Callable[[], Work | None]) -> Work | None:
+        """What was claimed; also by a commit of whose fate the database said nothing, as soon as it answers again.
+
+        After a lease somebody else decides what becomes of such a step.
+        """
+        try:
+            return claim()
+        except Unanswered as doubt:
+            written = doubt.written
+        return self._insist(lambda: settle(written, self.me), "claim_in_doubt", self._for_a_lease())
+
+    def _complete(self, work: Work, ended: Ended) -> Work | None:
+        """Write the result; a database that does not take it for a while does not make us forget it.
+
+        It is tried for longer than a lease: while nobody can write, nobody else can decide what became of the step.
+        As soon as somebody has, our result is refused, which ends this.
+        """
+        written: Written | None = None
+
+        def attempt() -> Work | None:
+            nonlocal written
+            try:
+                return complete(work, ended, self.me, go_on=not self._stopping(), before=written)
+            except Unanswered as doubt:
+                written = doubt.written
+                raise
+
+        in_time = self._for_a_lease()
+        end = time.monotonic() + LONGEST_TRY
+        return self._insist(
+            attempt,
+            "completion_failed",
+            lambda: in_time() or (not self._stopping() and time.monotonic() < end),
+        )
+
+    def _insist(self, act: Callable[[], Work | None], event: str, goes_on: Callable[[], bool]) -> Work | None:
+        """Try again and again what the database, or a full disk, refuses; raise what it said at last."""
+        pause = threading.Event()
+        while True:
+            try:
+                return act()
+            except (Error, OSError) as error:
+                log.warning(event, error=str(error))
+                connection.close()
+                if not goes_on():
+                    raise
+                pause.wait(PAUSE_BEFORE_AGAIN)
+
+    @staticmethod
+    def _for_a_lease() -> Callable[[], bool]:
+        end = time.monotonic() + lease().total_seconds()
+        return lambda: time.monotonic() < end

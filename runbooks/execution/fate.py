@@ -1,0 +1,77 @@
+"""The fate of a commit that was never answered: under the run's lock, the history says whether it happened.
+
+A connection that breaks during COMMIT leaves its client in doubt. To do the work again would double it, and to forget
+it would lose it. Each event of a history is chained to the one before it by a hash that nobody else can have written.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import OperationalError, transaction
+
+from runbooks.execution.gate import Work
+from runbooks.execution.live import locked
+from runbooks.execution.transition import Transition
+from runbooks.execution.worker import Me, lease
+from runbooks.models import Run, RunEvent, StepRun
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a transaction wrote before its commit: the last link of the run's history, and the call that it gated."""
+
+    run_id: uuid.UUID
+    n: int
+    hash: str
+    work: Work | None
+
+    @classmethod
+    def by(cls, run: Run, work: Work | None) -> Written:
+        """What the transition that has just been written to ``run`` says of itself."""
+        return cls(run.pk, run.history_n, run.history_hash, work)
+
+    @classmethod
+    def of(cls, opened: Transition, work: Work | None) -> Written:
+        """What a transition that is about to be written at once will say of itself."""
+        columns = opened.addition().columns
+        n, head = columns["history_n"], columns["history_hash"]
+        return cls(opened.live.run.pk, n if isinstance(n, int) else 0, str(head), work)
+
+    def is_there(self) -> bool:
+        """Whether it was committed. Only under the run's lock, which a commit in flight still holds."""
+        return RunEvent.objects.filter(run_id=self.run_id, n=self.n, hash=self.hash).exists()
+
+    def resumed(self, me: Me, now: datetime) -> Work | None:
+        """The gated call if it is still ours, under a fresh lease; None when there is none, or it was taken back.
+
+        Inside the transaction that has found out that it was committed.
+        """
+        if self.work is None:
+            return None
+        mine = StepRun.objects.filter(
+            pk=self.work.step_id,
+            fence=self.work.fence,
+            owner=me.id,
+            state=StepRun.State.EXECUTING,
+            lease_until__gt=now,
+        )
+        return self.work if mine.update(lease_until=now + lease()) else None
+
+
+class Unanswered(OperationalError):
+    """The database went away during a commit: ``written`` is there, or it is not."""
+
+    def __init__(self, written: Written, error: Exception) -> None:
+        """``error`` is what the database's driver said."""
+        super().__init__(str(error))
+        self.written = written
+
+
+def settle(written: Written, me: Me) -> Work | None:
+    """What of an unanswered claim is ours to do now."""
+    with transaction.atomic():
+        _, now, _ = locked(written.run_id)
+        return written.resumed(me, now) if written.is_there() else None

@@ -1,0 +1,80 @@
+"""Which versions of other runbooks a run may start, frozen when it starts: no cycles, no great depths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from handrail.accounts.models import Project
+from handrail.shared.errors import Conflict, Invalid
+from runbooks.language.definition import Runbook as Definition
+from runbooks.language.definition import SubrunStep
+from runbooks.models import Runbook, RunbookVersion
+
+MOST_DEPTH = 5
+"""Levels of runs below a run."""
+
+MOST_RUNBOOKS = 50
+"""Runbooks that one may reach in all."""
+
+Pins = dict[str, str]
+"""The id of the version for each runbook's slug."""
+
+Read = Callable[[RunbookVersion], Definition]
+
+
+def pins_of(project: Project, definition: Definition, read: Read) -> Pins:
+    """The live versions of all runbooks that this one reaches. Raises Conflict and Invalid, in words."""
+    if not any(isinstance(place.step, SubrunStep) for place in definition.places.values()):
+        return {}
+    pins: Pins = {}
+    known: dict[str, Definition] = {}
+    _follow(project, definition, (definition.id,), (pins, known), read)
+    return pins
+
+
+def _follow(
+    project: Project,
+    definition: Definition,
+    path: tuple[str, ...],
+    found: tuple[Pins, dict[str, Definition]],
+    read: Read,
+) -> None:
+    pins, known = found
+    for place in definition.places.values():
+        step = place.step
+        if not isinstance(step, SubrunStep):
+            continue
+        chain = (*path, step.runbook)
+        if step.runbook in path:
+            raise Conflict(
+                f"These runbooks start each other for ever: {' -> '.join(chain)}. Take one step out."
+            )
+        if len(path) > MOST_DEPTH:
+            raise Conflict(f"Runs may be {MOST_DEPTH} levels deep; this is more: {' -> '.join(chain)}.")
+        if step.runbook not in known:
+            version = _live(project, step)
+            pins[step.runbook] = str(version.pk)
+            known[step.runbook] = read(version)
+            if len(pins) > MOST_RUNBOOKS:
+                raise Conflict(f"More than {MOST_RUNBOOKS} runbooks would be started from {path[0]}.")
+        _refuse_unfit(step, known[step.runbook])
+        _follow(project, known[step.runbook], chain, found, read)
+
+
+def _live(project: Project, step: SubrunStep) -> RunbookVersion:
+    runbook = Runbook.objects.filter(project=project, slug=step.runbook, archived_at=None).first()
+    if runbook is None:
+        raise Invalid(f"Step {step.id}: this project has no runbook {step.runbook!r}.")
+    if runbook.live is None:
+        raise Conflict(f"Step {step.id}: {step.runbook} has no live version: publish it first.")
+    return runbook.live
+
+
+def _refuse_unfit(step: SubrunStep, definition: Definition) -> None:
+    """Inputs that the other runbook does not have, or that it needs."""
+    declared = {spec.name: spec for spec in definition.inputs}
+    if unknown := [name for name in step.inputs if name not in declared]:
+        raise Invalid(f"Step {step.id}: {step.runbook} has no input {', '.join(unknown)}.")
+    missing = [name for name, spec in declared.items() if spec.required and name not in step.inputs]
+    if missing:
+        raise Invalid(f"Step {step.id}: {step.runbook} needs the input {', '.join(missing)}.")

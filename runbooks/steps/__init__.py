@@ -1,0 +1,1 @@
+"""Action types that need no vendor."""

@@ -1,0 +1,282 @@
+"""What starts a runbook by itself: alerts and incidents are held against the triggers of all live runbooks.
+
+Called in the transaction that routed the alert, or opened the incident. Every trigger that could have started a run
+leaves a decision in words, whether it did or not: beside the alert, else on the incident's timeline.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+from handrail.alerts import decisions
+from handrail.alerts.models import Alert
+from handrail.incidents import timeline
+from handrail.incidents.hooks import ChangeKind, IncidentChange
+from handrail.incidents.models import Incident
+from handrail.shared.actors import Actor, ActorKind, Channel
+from handrail.shared.clock import database_now
+from handrail.shared.errors import HandrailError
+from handrail.shared.ids import short
+from handrail.shared.links import runbook_url
+from runbooks import runs
+from runbooks.execution.facts import alert_names, incident_names
+from runbooks.language import ExpressionError, condition, render
+from runbooks.language.definition import Json, Trigger
+from runbooks.models import Run, Runbook
+from runbooks.priorities import CONTAINMENT
+from runbooks.refusals import NotAdmitted
+from runbooks.versions import definition_of
+
+BY = "triggers"
+"""Who decided, in an alert's decisions."""
+
+DECIDED = "trigger.decided"
+"""The kind of the timeline event that explains what an incident without an alert started, and what not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """One trigger held against what has happened: an alert of an incident, or the incident alone.
+
+    ``tell`` keeps a decision in words where people look for it.
+    """
+
+    runbook: Runbook
+    trigger: Trigger
+    incident: Incident
+    alert: Alert | None
+    actor: Actor
+    names: Mapping[str, Json]
+    tell: Callable[[str], None]
+
+    @property
+    def title(self) -> str:
+        """The runbook and its trigger, for decisions."""
+        return f"{self.runbook.slug} (trigger {self.trigger.id})"
+
+
+def on_incident_changed(change: IncidentChange) -> None:
+    """Start, attach to, or pass by the runbooks whose triggers fit what has happened.
+
+    Alert triggers are asked for each alert that arrives; incident triggers once when an incident is opened, and
+    once each time it is reopened, by an alert or by a person.
+    """
+    events = _events(change)
+    if not events:
+        return
+    if change.alert is None:
+        _explain_on_timeline(change, _considered(change, events))
+        return
+    tell = partial(decisions.add, change.alert, by=BY)
+    if change.storm:
+        tell("Started no runbook: the alert was gathered in a storm.")
+        return
+    if not _consider_all(change, events, tell):
+        tell("Started no runbook: no live runbook of the project has an alert trigger.")
+
+
+def _events(change: IncidentChange) -> frozenset[str]:
+    """Which triggers the change is for; none where it is about neither."""
+    by_alert = change.alert is not None
+    match change.kind:
+        case ChangeKind.OPENED:
+            return frozenset({"alert", "incident"} if by_alert else {"incident"})
+        case ChangeKind.JOINED if by_alert:
+            return frozenset({"alert", "incident"} if change.reopens else {"alert"})
+        case ChangeKind.REOPENED if not by_alert:
+            return frozenset({"incident"})
+    return frozenset()
+
+
+def _considered(change: IncidentChange, events: frozenset[str]) -> list[str]:
+    """What was decided about an incident that no alert is behind."""
+    if change.storm:
+        return ["Started no runbook: this incident gathers a storm"]
+    told: list[str] = []
+    if not _consider_all(change, events, told.append):
+        told.append("Started no runbook: no live runbook of the project has an incident trigger")
+    return told
+
+
+def _explain_on_timeline(change: IncidentChange, told: list[str]) -> None:
+    timeline.add(
+        change.incident,
+        DECIDED,
+        "; ".join(words.rstrip(".") for words in told),
+        actor=Actor.system(BY),
+        data={"decisions": told[: decisions.MAX_DECISIONS]},
+    )
+
+
+def _consider_all(change: IncidentChange, events: frozenset[str], tell: Callable[[str], None]) -> int:
+    """Hold every trigger of these kinds against the change; how many there were."""
+    incident, alert = change.incident, change.alert
+    names: dict[str, Json] = {"incident": incident_names(incident)}
+    with_alert = names if alert is None else {**names, "alert": alert_names(alert)}
+    actor = _actor(change)
+    considered = 0
+    for runbook in _live_runbooks(incident.project_id):
+        for trigger in _triggers(runbook, tell):
+            if trigger.on in events:
+                considered += 1
+                known = with_alert if trigger.on == "alert" else names
+                _consider(Occasion(runbook, trigger, incident, alert, actor, known, tell))
+    return considered
+
+
+def _live_runbooks(project_id: uuid.UUID) -> list[Runbook]:
+    rows = Runbook.objects.filter(project_id=project_id, live__isnull=False, archived_at=None)
+    return list(rows.select_related("live", "project"))
+
+
+def _triggers(runbook: Runbook, tell: Callable[[str], None]) -> tuple[Trigger, ...]:
+    """The triggers of the live version. One that this process cannot read stops neither incident nor others."""
+    if runbook.live is None:
+        return ()
+    try:
+        return definition_of(runbook.live).triggers
+    except HandrailError as error:
+        tell(f"Could not consider {runbook.slug}: {error}")
+        return ()
+
+
+def _actor(change: IncidentChange) -> Actor:
+    """The source's service account: what an alert may start is what its account may.
+
+    Without an alert, whoever opened or reopened the incident, or started the run that did: as the run's starter,
+    they may not approve it.
+    """
+    source = change.source
+    if source is None:
+        acting = change.starter or change.actor
+        why = f"{change.incident} {change.kind.value}"
+        return replace(acting, channel=Channel.AUTOMATION, on_behalf_of=why)
+    return Actor(
+        kind=ActorKind.SERVICE,
+        name=source.run_as.username,
+        channel=Channel.AUTOMATION,
+        user_id=source.run_as_id,
+        on_behalf_of=f"source {source.name}",
+        trace_id=change.actor.trace_id,
+        request_id=change.actor.request_id,
+    )
+
+
+def _consider(occasion: Occasion) -> None:
+    if not _matches(occasion):
+        return
+    try:
+        key = _key(occasion)
+        earlier = _earlier_run(occasion, key)
+        if earlier is None or not _served_by(earlier, occasion):
+            _act(occasion, key)
+    except NotAdmitted as refusal:
+        occasion.tell(f"Did not start {occasion.title}: {refusal.reason}")
+    except (ExpressionError, HandrailError) as error:
+        occasion.tell(f"Could not start {occasion.title} as {occasion.actor.name}: {error}")
+        timeline.add(
+            occasion.incident,
+            "trigger.failed",
+            f"{occasion.title} fits this {occasion.trigger.on}, but could not be started: {error}",
+            actor=occasion.actor,
+            url=runbook_url(occasion.runbook.project.slug, occasion.runbook.slug),
+            subject=("runbook", occasion.runbook.pk),
+            dedupe_key=f"trigger:{occasion.runbook.pk}:{occasion.trigger.id}:{occasion.alert.pk}"
+            if occasion.alert is not None
+            else "",
+        )
+
+
+def _matches(occasion: Occasion) -> bool:
+    """Whether the trigger's condition holds; says so where it does not."""
+    if occasion.trigger.when is None:
+        return True
+    try:
+        if condition(occasion.trigger.when, occasion.names):
+            return True
+    except ExpressionError as error:
+        occasion.tell(
+            f"Did not start {occasion.title}: its condition does not fit this {occasion.trigger.on}: {error}"
+        )
+        return False
+    occasion.tell(f"Did not start {occasion.title}: its condition is false: {occasion.trigger.when}")
+    return False
+
+
+def _key(occasion: Occasion) -> str:
+    """What makes two occasions the same: the trigger's own key, else the incident."""
+    dedupe = occasion.trigger.dedupe
+    if dedupe is None:
+        return f"incident:{occasion.incident.pk}"
+    return f"{occasion.trigger.id}:{render(dedupe.key, occasion.names)}"[:300]
+
+
+def _earlier_run(occasion: Occasion, key: str) -> Run | None:
+    """The open run with this key, else the newest within the window."""
+    same = Run.objects.filter(runbook=occasion.runbook, dedupe_key=key)
+    open_run = same.filter(is_open=True).first()
+    if open_run is not None or occasion.trigger.dedupe is None:
+        return open_run
+    since = database_now() - timedelta(seconds=occasion.trigger.dedupe.window)
+    return same.filter(created_at__gte=since).order_by("-created_at").first()
+
+
+def _served_by(earlier: Run, occasion: Occasion) -> bool:
+    """Whether an earlier run with the same key serves this occasion too; says so where it does."""
+    dedupe = occasion.trigger.dedupe
+    on_duplicate = dedupe.on_duplicate if dedupe is not None else "attach"
+    if on_duplicate == "start" and not earlier.is_open:
+        return False
+    run = f"run {short(earlier.pk)}, which has the same key and {'goes on' if earlier.is_open else 'ended lately'}"
+    if on_duplicate == "skip":
+        occasion.tell(f"Did not start {occasion.title}: {run}, is enough (on_duplicate: skip).")
+    else:
+        occasion.tell(f"Attached to {run}, instead of starting {occasion.title} again.")
+    return True
+
+
+def _act(occasion: Occasion, key: str) -> None:
+    """Start the run, or say what would be started, as the trigger's mode has it."""
+    inputs = render(dict(occasion.trigger.inputs), occasion.names)
+    if not isinstance(inputs, dict):
+        raise TypeError("the inputs of a trigger are a mapping")
+    if occasion.trigger.mode == "shadow":
+        occasion.tell(f"Would have started {occasion.title} (shadow mode: nothing runs).")
+        return
+    if occasion.trigger.mode == "suggest":
+        _suggest(occasion)
+        return
+    result = runs.start(
+        occasion.runbook,
+        inputs=inputs,
+        actor=occasion.actor,
+        trigger=occasion.trigger.id,
+        incident=occasion.incident,
+        alert=occasion.alert,
+        dedupe_key=key,
+        priority=CONTAINMENT,
+        automatic=True,
+    )
+    verb = "Attached to"
+    if result.created:
+        verb = "Started" if result.run.started_at is not None else "Queued"
+    occasion.tell(
+        f"{verb} run {short(result.run.pk)} of {occasion.title}: {result.reason or 'its condition is true.'}",
+    )
+
+
+def _suggest(occasion: Occasion) -> None:
+    occasion.tell(f"Suggested {occasion.title}: a person has to press Start.")
+    timeline.add(
+        occasion.incident,
+        "run.suggested",
+        f"{occasion.runbook.title} fits this {occasion.trigger.on}: start it if you agree",
+        actor=occasion.actor,
+        url=runbook_url(occasion.runbook.project.slug, occasion.runbook.slug),
+        subject=("runbook", occasion.runbook.pk),
+        dedupe_key=f"suggest:{occasion.runbook.pk}:{occasion.trigger.id}",
+    )

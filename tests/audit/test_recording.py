@@ -1,0 +1,92 @@
+"""One entry an act, in the act's transaction, in one unbroken chain."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, transaction
+
+from handrail.accounts.models import Project
+from handrail.audit.actions import AuditObject, record
+from handrail.audit.chain import GENESIS, INSTALLATION
+from handrail.audit.models import AuditEntry, AuditHead
+from handrail.audit.trail import head, installation_links
+from handrail.audit.verification import Verifier
+from handrail.shared.actors import Actor
+from tests import factories
+
+SYSTEM = Actor.system("test")
+
+
+@pytest.mark.django_db
+def test_an_entry_says_who_what_where_and_through_which_channel(project: Project, admin: Actor) -> None:
+    entry = record(
+        admin, "project.renamed", project, data={"to": "Shop"}, before={"name": 1}, after={"name": 2}
+    )
+    assert (entry.actor_name, entry.channel, entry.actor_id) == ("admin", "web", str(admin.user_id))
+    assert (entry.object_type, entry.object_id, entry.object_name) == ("project", str(project.pk), "Shop")
+    assert entry.project_id == str(project.pk)
+    assert entry.before_digest != entry.after_digest
+
+
+@pytest.mark.django_db
+def test_the_project_comes_from_the_object(project: Project) -> None:
+    assert record(SYSTEM, "x.done", factories.incident(project)).project_id == str(project.pk)
+    assert record(SYSTEM, "x.done", factories.person()).project_id == ""
+
+
+@pytest.mark.django_db
+def test_each_entry_follows_the_last(project: Project) -> None:
+    first, second = record(SYSTEM, "a.done", project), record(SYSTEM, "b.done", project)
+    assert (first.previous_hash, second.previous_hash) == (GENESIS, first.hash)
+    assert (head().n, head().hash) == (2, second.hash)
+
+
+@pytest.mark.django_db
+def test_what_a_stranger_typed_is_kept_within_bounds() -> None:
+    stranger = Actor.system("n\x00ame" * 1000)
+    entry = record(stranger, "x.done", AuditObject("thing", "i" * 900, "ü" * 900), data={"k\x00": "\ud800"})
+    entry.refresh_from_db()
+    verifier = Verifier()
+    verifier.feed(installation_links())
+    assert verifier.conclude({INSTALLATION: head()}).intact
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_recorded_outside_of_a_transaction(project: Project) -> None:
+    with pytest.raises(RuntimeError, match="inside the transaction"):
+        record(SYSTEM, "x.done", project)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_that_is_undone_leaves_no_entry(project: Project) -> None:
+    with transaction.atomic():
+        record(SYSTEM, "x.done", project)
+        transaction.set_rollback(True)
+    assert head().n == AuditEntry.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_still_make_one_unbroken_chain(project: Project) -> None:
+    threads, each = 8, 10
+    start = threading.Barrier(threads)
+
+    def act() -> None:
+        try:
+            start.wait()
+            for _ in range(each):
+                with transaction.atomic():
+                    record(SYSTEM, "x.done", project)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(act) for _ in range(threads)]:
+            done.result()
+    verifier = Verifier()
+    verifier.feed(installation_links())
+    verdict = verifier.conclude({INSTALLATION: head()})
+    assert (verdict.problems, verdict.entries) == ([], threads * each)
+    assert AuditHead.objects.count() == 1

@@ -1,0 +1,61 @@
+"""The benchmarks run: small, and only to see that they give figures; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from handrail.cli import bench
+from handrail.shared.errors import Invalid
+from tests.bench.measuring import Figure, percentile
+
+
+def test_a_chain_is_measured_and_printed_as_json() -> None:
+    argv = [sys.executable, "-m", "handrail.cli", "bench", "--json", "--database", "sqlite"]
+    done = subprocess.run(
+        [*argv, "--only", "chain", "--scale", "0.05", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    figure = figures["chain_2.sqlite+embedded"]
+    assert set(figure) == {"value", "floor", "ratio", "unit"}
+    assert figure["unit"] == "s"
+    assert figure["value"] > 0 < figure["floor"]
+
+
+def test_a_ratio_is_value_by_floor() -> None:
+    assert Figure("chain_40", 3.0, 2.0, "s").data() == {"value": 3.0, "floor": 2.0, "ratio": 1.5, "unit": "s"}
+
+
+def test_a_percentile_is_a_sample() -> None:
+    samples = [float(number) for number in range(1, 21)]
+    assert percentile(samples, 0.5) == 11.0
+    assert percentile(samples, 0.95) == 20.0
+
+
+def test_an_installed_package_says_where_the_benchmarks_are(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "__file__", f"{tmp_path}/lib/handrail/cli/bench.py")
+    with pytest.raises(Invalid, match="make bench"):
+        bench.checkout()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--database", "mysql://x"), ("--broker", "kafka://x")])
+def test_an_unknown_server_is_refused_before_anything_starts(option: str, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "handrail.cli", "bench", option, value],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"{option} is {value!r}" in done.stderr

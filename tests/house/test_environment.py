@@ -1,0 +1,45 @@
+"""Settings: what does not fit is refused in words, before anything is built on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from handrail.config.environment import SETTINGS, BadSettingError, Setting, problems, read, unknown_settings
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_default_fits_its_own_form(setting: Setting) -> None:
+    assert not setting.default or setting.problem(setting.default) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HANDRAIL_LEASE_SECONDS", "soon"),
+        ("HANDRAIL_LEASE_SECONDS", "-1"),
+        ("HANDRAIL_WORKER_CONCURRENCY", "0"),
+        ("HANDRAIL_BIND", "8000"),
+        ("HANDRAIL_BASE_URL", "handrail.example.com"),
+        ("HANDRAIL_DATABASE_URL", "mysql://a@b/c"),
+        ("HANDRAIL_BROKER_URL", "kafka://a"),
+        ("HANDRAIL_POSTMORTEM_SEVERITY", "bad"),
+        ("HANDRAIL_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettingError, match=name):
+        read(name)
+    assert any(name in words for words in problems())
+
+
+def test_a_secret_that_does_not_fit_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_DATABASE_URL", "mysql://root:hunter2@db/x")
+    assert "hunter2" not in " ".join(problems())
+
+
+def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_LEASE_SECOND", "3")
+    assert "HANDRAIL_LEASE_SECOND" in unknown_settings()

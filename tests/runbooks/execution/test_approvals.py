@@ -1,0 +1,167 @@
+"""The engine and its approvals: asked with the plan, bound by digest, answered in one transaction."""
+
+from __future__ import annotations
+
+import pytest
+
+from handrail.accounts.actions import deactivate_user, remove_member, remove_role
+from handrail.accounts.actors import CONSOLE
+from handrail.accounts.models import Project
+from handrail.shared.errors import Conflict
+from runbooks import approvals, runs
+from runbooks.engine import events as e
+from runbooks.execution.live import load
+from runbooks.models import Approval, Run, RunEvent, StepRun, Vote
+from tests import factories
+from tests.runbooks.execution.stage import Scripted, Stage, history, states
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STEPS = """
+- id: ask
+  kind: approval
+  prompt: "Fail over ${{ inputs.service }}?"
+  for: [failover]
+  approvers: {min: 1}
+  timeout: 15m
+  on_reject: continue
+- id: failover
+  uses: test.call
+  when: steps.ask.decision == "approved"
+  with: {service: "${{ inputs.service }}"}
+"""
+INPUTS = "inputs: {service: {type: string, required: true}}"
+
+
+@pytest.fixture
+def asked(stage: Stage, calls: type[Scripted]) -> Run:
+    run = stage.start(stage.publish(STEPS, rest=INPUTS), service="checkout")
+    run.refresh_from_db()
+    return run
+
+
+def decide(project: Project, run: Run, decision: str) -> None:
+    person = factories.person(roles={project: "approver"})
+    approval = Approval.objects.get(run=run, state="pending")
+    approvals.decide(approval.pk, actor=factories.actor(person), decision=decision, reason="because")
+
+
+def test_people_are_asked_about_exactly_what_would_run(asked: Run) -> None:
+    approval = Approval.objects.get()
+    assert asked.state == "waiting"
+    assert approval.prompt == "Fail over checkout?"
+    assert approval.plan[0]["inputs"] == {"service": "checkout"}
+    assert approval.plan[0]["preview"] == "call with {'service': 'checkout'}"
+    assert approval.digest == load(asked.pk).state.node("ask").digest
+
+
+def test_approved_runs(stage: Stage, project: Project, asked: Run, calls: type[Scripted]) -> None:
+    decide(project, asked, "approve")
+    stage.drive(asked)
+    assert asked.state == "succeeded"
+    assert [inputs for _, inputs, _ in calls.calls] == [{"service": "checkout"}]
+
+
+def test_denied_does_not(stage: Stage, project: Project, asked: Run, calls: type[Scripted]) -> None:
+    decide(project, asked, "deny")
+    asked.refresh_from_db()
+    assert asked.state == "succeeded"
+    assert states(asked) == {"ask": "succeeded", "failover": "skipped"}
+    assert calls.calls == []
+
+
+def test_nobody_answered_does_not_either(asked: Run, calls: type[Scripted]) -> None:
+    Approval.objects.update(expires_at="2020-01-01T00:00:00Z")
+    assert approvals.expire_due() == 1
+    assert states(asked) == {"ask": "succeeded", "failover": "skipped"}
+    assert "approval.decided ask" in history(asked)
+    assert calls.calls == []
+
+
+def test_stopping_the_run_closes_the_question(stage: Stage, project: Project, asked: Run) -> None:
+    runs.stop(asked.pk, actor=stage.actor, reason="enough")
+    assert Approval.objects.get().state == "cancelled"
+    with pytest.raises(Approval.DoesNotExist):
+        decide(project, asked, "approve")
+
+
+def test_a_plan_that_changed_after_the_answer_is_asked_anew(
+    stage: Stage, project: Project, asked: Run, calls: type[Scripted]
+) -> None:
+    """Nothing in a pinned run changes by itself; a worker with another view of its target does."""
+    decide(project, asked, "approve")
+    calls.reached = "elsewhere"
+    try:
+        stage.drive(asked)
+        assert calls.calls == []
+        assert asked.state == "waiting"
+        assert list(Approval.objects.order_by("round").values_list("round", "state")) == [
+            (1, "void"),
+            (2, "pending"),
+        ]
+        assert StepRun.objects.get(run=asked, node="failover").state == "waiting"
+        decide(project, asked, "approve")
+        stage.drive(asked)
+    finally:
+        calls.reached = "test"
+    assert asked.state == "succeeded"
+    assert len(calls.calls) == 1
+    assert RunEvent.objects.filter(run=asked, type="approval.voided").count() == 1
+
+
+@pytest.mark.parametrize("loss", ["role", "account"])
+def test_the_approval_of_somebody_who_may_no_longer_approve_is_asked_anew(
+    stage: Stage, project: Project, asked: Run, calls: type[Scripted], loss: str
+) -> None:
+    decide(project, asked, "approve")
+    voter = Vote.objects.get().user
+    if loss == "role":
+        remove_role(project, voter, "approver", actor=CONSOLE)
+    else:
+        deactivate_user(voter, actor=CONSOLE)
+    stage.drive(asked)
+    assert calls.calls == []
+    assert asked.state == "waiting"
+    first, second = Approval.objects.order_by("round")
+    assert (first.state, second.state) == ("void", "pending")
+    assert "may no longer approve" in first.reason
+
+
+@pytest.mark.parametrize(("leaver", "goes_on"), [("d1", False), ("l1", True)])
+def test_who_left_the_team_since_counts_at_the_gate_only_where_others_are_enough(
+    stage: Stage, project: Project, calls: type[Scripted], leaver: str, goes_on: bool
+) -> None:
+    approvers = "{teams: [dba, leads], min: 2, min_per_team: {dba: 1}}"
+    people = {"l1": "leads", "l2": "leads", "d1": "dba"}
+    for slug in ("dba", "leads"):
+        factories.team(project, slug=slug)
+    steps = STEPS.replace("{min: 1}", approvers)
+    run = stage.start(stage.publish(steps, rest=INPUTS), service="checkout")
+    for name, slug in people.items():
+        person = factories.person(name, {project: "approver"})
+        project.teams.get(slug=slug).members.add(person)
+        approvals.decide(Approval.objects.get().pk, actor=factories.actor(person), decision="approve")
+    gone = Vote.objects.get(user__username=leaver)
+    remove_member(project.teams.get(slug=people[leaver]), gone.user, actor=CONSOLE)
+    stage.drive(run)
+    assert bool(calls.calls) is goes_on
+    gone.refresh_from_db()
+    assert gone.void_reason.startswith("is no longer among those who are asked")
+    first = Approval.objects.get(round=1)
+    assert first.state == ("approved" if goes_on else "void")
+    assert goes_on or first.reason.startswith(f"{leaver} is no longer among those who are asked")
+
+
+def test_a_stale_answer_moves_nothing(project: Project, asked: Run) -> None:
+    decide(project, asked, "approve")
+    before = history(asked)
+    late = factories.actor(factories.person(roles={project: "approver"}))
+    with pytest.raises(Conflict):
+        approvals.decide(Approval.objects.get().pk, actor=late, decision="deny", reason="late")
+    assert history(asked) == before
+
+
+def test_a_history_holds_the_answer(project: Project, asked: Run) -> None:
+    decide(project, asked, "approve")
+    event = RunEvent.objects.get(run=asked, type=e.ApprovalDecided.type)
+    assert event.data["decision"] == "approved"

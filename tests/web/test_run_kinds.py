@@ -1,0 +1,99 @@
+"""The pages of runs whose steps have items, wait for people, or run other runbooks."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from handrail.accounts.models import Project, User
+from runbooks.models import Run, StepRun
+from tests import factories
+from tests.runbooks.execution.stage import Stage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LOOP = """
+- id: each
+  title: Restart the hosts
+  kind: for_each
+  items: '["db-1", "db-2", "db-3"]'
+  on_item_failure: continue
+  steps:
+    - {id: act, title: Restart, uses: noop, with: {outputs: {host: "${{ item }}"}}}
+    - {id: check, uses: noop, when: item == steps.act.outputs.host || steps.act.outputs.none}
+"""
+
+
+@pytest.fixture
+def person(project: Project) -> User:
+    return factories.person(roles={project: "admin"})
+
+
+@pytest.fixture
+def stage(project: Project, person: User) -> Stage:
+    return Stage(project, factories.actor(person))
+
+
+@pytest.fixture
+def client(person: User) -> Client:
+    found = Client()
+    found.force_login(person)
+    return found
+
+
+def page(client: Client, run: Run, chosen: str = "") -> str:
+    answer = client.get(f"/runs/{run.pk}/", {"step": chosen} if chosen else {})
+    assert answer.status_code == 200
+    return " ".join(answer.content.decode().split())
+
+
+def test_a_loop_tells_how_far_its_items_are_and_each_has_a_page(client: Client, stage: Stage) -> None:
+    run = stage.start(stage.publish(LOOP))
+    started = StepRun.objects.get(run=run, node="act")
+    assert "Running step 1 of 2: Restart, item 1" in page(client, run)
+    stage.drive(run)
+    whole = page(client, run, "each")
+    assert "3 of 3" in whole
+    for n, host in enumerate(("db-1", "db-2", "db-3")):
+        assert f'href="/runs/{run.pk}/?step=each%5B{n}%5D#step">{host}</a>' in whole
+    one = page(client, run, "act[1]")
+    assert "Restart: db-2" in one
+    assert "&quot;host&quot;: &quot;db-2&quot;" in one
+    assert "db-1" in client.get(f"/runs/{run.pk}/steps/{started.pk}/").content.decode()
+
+
+MANUAL = """
+- id: cable
+  title: Replug the host
+  kind: manual
+  prompt: Replug db-7.
+  inputs: {ticket: {type: string, pattern: "DC-[0-9]+", required: true}}
+  timeout: 1h
+- {id: after, uses: noop}
+"""
+
+
+def test_a_manual_step_has_a_form_that_keeps_what_was_typed(client: Client, stage: Stage) -> None:
+    run = stage.start(stage.publish(MANUAL))
+    row = StepRun.objects.get(run=run, node="cable")
+    assert "For a person: Replug the host" in page(client, run)
+    where = f"/runs/{run.pk}/steps/{row.pk}/answer/"
+    refused = client.post(where, {"choice": "done", "input.ticket": "seven", "reason": "Port 3."})
+    assert refused.status_code == 422
+    again = refused.content.decode()
+    assert 'value="seven"' in again
+    assert "Port 3." in again
+    assert client.post(where, {"choice": "done", "input.ticket": "DC-7"}).status_code == 303
+    row.refresh_from_db()
+    assert (row.state, row.outputs) == ("succeeded", {"ticket": "DC-7"})
+    assert "For a person" not in page(client, run)
+
+
+def test_a_run_and_the_run_that_it_starts_link_to_each_other(client: Client, stage: Stage) -> None:
+    stage.publish("- {id: act, uses: noop}", slug="inner")
+    run = stage.start(stage.publish("- {id: sub, title: Drain, kind: runbook, runbook: inner}", slug="outer"))
+    child = Run.objects.get(parent_step__run=run)
+    assert f'<a href="/runs/{child.pk}/">' in page(client, run, "sub")
+    assert f'<a href="/runs/{run.pk}/steps/{child.parent_step_id}/">A runbook: Drain</a>' in page(
+        client, child
+    )

@@ -1,0 +1,113 @@
+"""The page of a run steers it: paused, resumed, stopped in four ways, handed over, a step skipped; by plain forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from handrail.accounts.models import Project, User
+from runbooks import resuming, runs, stopping, versions
+from runbooks.models import Run, StepRun
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Browse = Callable[[User], Client]
+STEPS = "steps:\n  - {id: rest, kind: wait, for: 1h}\n  - {id: look, uses: noop}\n"
+HEAD = "apiVersion: handrail/v1\nkind: Runbook\nmetadata: {id: steered, title: Steered}\n"
+INPUTS = "inputs: {host: {type: string}}\n"
+
+
+@pytest.fixture
+def person(project: Project) -> User:
+    return factories.person(roles={project: "admin"})
+
+
+@pytest.fixture
+def run(project: Project, person: User) -> Run:
+    made = versions.create(project, HEAD + INPUTS + STEPS, actor=factories.actor(person))
+    versions.publish(made, actor=factories.actor(person), message="first")
+    made.refresh_from_db()
+    return runs.start(made, inputs={"host": "db-7"}, actor=factories.actor(person)).run
+
+
+def text(client: Client, run: Run, step: str = "") -> str:
+    answer = client.get(f"/runs/{run.pk}/", {"step": step})
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_run_is_paused_and_resumed_by_forms(run: Run, person: User, browse: Browse) -> None:
+    client = browse(person)
+    assert "Pause the run" in text(client, run)
+    assert client.post(f"/runs/{run.pk}/pause/", {"reason": "odd numbers"}).status_code == 303
+    shown = text(client, run)
+    assert "Paused: odd numbers" in shown
+    assert f'action="/runs/{run.pk}/resume/"' in shown
+    assert client.post(f"/runs/{run.pk}/resume/").status_code == 303
+    assert "Waiting" in text(client, run)
+
+
+def test_the_dialog_says_what_each_way_to_stop_would_do(run: Run, person: User, browse: Browse) -> None:
+    shown = text(browse(person), run)
+    for how in ("freeze", "cancel", "undo", "hand_over"):
+        assert f'name="how" value="{how}"' in shown
+    assert "There is nothing that could be undone." in shown
+
+
+def test_waiting_is_skipped_on_the_page(run: Run, person: User, browse: Browse) -> None:
+    client = browse(person)
+    assert "Skip waiting" in text(client, run, "rest")
+    assert client.post(f"/runs/{run.pk}/skip/", {"step": "rest", "reason": "long enough"}).status_code == 303
+    assert StepRun.objects.get(run=run, node="rest").state == "skipped"
+    assert "Skip this step" not in text(client, run, "rest")
+
+
+def test_what_was_handed_over_is_ticked_off_on_the_page(run: Run, person: User, browse: Browse) -> None:
+    client = browse(person)
+    client.post(f"/runs/{run.pk}/stop/", {"how": "hand_over", "reason": "by hand"})
+    shown = text(client, run)
+    assert "2 of 2 open" in shown
+    refused = client.post(f"/runs/{run.pk}/checklist/", {"items": ["rest"], "choice": "skip"})
+    assert refused.status_code == 422
+    client.post(
+        f"/runs/{run.pk}/checklist/", {"items": ["rest", "look"], "choice": "done", "note": "did both"}
+    )
+    shown = text(client, run)
+    assert "Handed over: 2 steps done by hand, 0 left out" in shown
+    assert "did both" in shown
+
+
+def test_a_stopped_run_is_resumed_or_restarted_from_its_page(run: Run, person: User, browse: Browse) -> None:
+    client, actor = browse(person), factories.actor(person)
+    stopping.stop(run.pk, actor=actor, reason="enough")
+    assert "Resume the run" in text(client, run)
+    refused = client.get(f"/runs/{run.pk}/restart/")
+    assert refused.status_code == 409
+    newer = HEAD + "inputs: {zone: {type: string, required: true}}\n" + STEPS
+    versions.save_draft(run.runbook, newer, actor=actor, expected_revision=versions.revision_of(run.runbook))
+    versions.publish(run.runbook, actor=actor, message="second")
+    form = client.get(f"/runs/{run.pk}/restart/").content.decode()
+    assert "does not have these inputs: host" in form
+    sent = {"version": "2", "reason": "again", "input.zone": ""}
+    assert client.post(f"/runs/{run.pk}/restart/", sent).status_code == 422
+    done = client.post(f"/runs/{run.pk}/restart/", {**sent, "input.zone": "eu-1"})
+    assert done.status_code == 303
+    new = run.restarts.get()
+    assert new.inputs == {"zone": "eu-1"}
+    assert str(new.pk) in text(client, run)
+    assert str(run.pk) in text(client, new)
+
+
+def test_somebody_who_only_looks_is_offered_nothing(run: Run, project: Project, browse: Browse) -> None:
+    shown = text(browse(factories.person(roles={project: "viewer"})), run, "rest")
+    assert "Pause the run" not in shown
+    assert "Skip waiting" not in shown
+
+
+def test_a_resume_that_meets_somebody_else_is_told_in_place(run: Run, person: User, browse: Browse) -> None:
+    client = browse(person)
+    resuming.pause(run.pk, actor=factories.actor(person), reason="wait")
+    assert client.post(f"/runs/{run.pk}/pause/", {"reason": "me, too"}).status_code == 409
