@@ -20,12 +20,13 @@ from runbooks.engine.commands import StartStep, start_of
 from runbooks.engine.state import Key, key_of
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.advancing import advance
+from runbooks.execution.at_once import asking_nothing, is_quiet, open_at_once
 from runbooks.execution.fate import Unanswered, Written
 from runbooks.execution.gate import Work, gate
-from runbooks.execution.live import Unreadable
+from runbooks.execution.live import LiveRun, Unreadable, load, remember, remembered, see
 from runbooks.execution.rows import pool_of
 from runbooks.execution.shapes import table
-from runbooks.execution.transition import Transition, open_transition
+from runbooks.execution.transition import NeedsLock, Transition, open_transition
 from runbooks.execution.worker import Me, lease
 from runbooks.execution.writing import Lost, Parameter, adapted
 from runbooks.models import Run, StepRun
@@ -51,27 +52,61 @@ class Claim:
 
 
 def claim_step(step_id: uuid.UUID, me: Me) -> Work | None:
-    """Claim and gate the step that a hint names, in one transaction; None when there is nothing to do.
+    """Claim and gate the step that a hint names, as one commit; None when there is nothing to do.
 
-    The run is locked before the step, as everywhere. Raises :class:`~runbooks.execution.fate.Unanswered`.
+    Raises :class:`~runbooks.execution.fate.Unanswered`.
     """
-    rows = StepRun.objects.filter(pk=step_id, state=StepRun.State.READY)
-    found = rows.values_list("run_id", "ready_at").first()
-    if found is None:
+    seen = see(step_id)
+    if seen is None or (seen.ready_at is not None and seen.ready_at > seen.now):
         return None
-    run_id, ready_at = found
-    work: Work | None = None
+    known: LiveRun | None = None
     try:
-        with transaction.atomic():
-            opened = open_transition(run_id)
-            claim = None if ready_at is not None and ready_at > opened.now else _claim_in(opened, step_id)
-            work = None if claim is None else _through_the_gate(opened, claim, me)
+        try:
+            known = remembered(seen.run) or load(seen.run)
+            work = _at_once(known, step_id, me)
+        except NeedsLock:
+            work = _under_the_lock(seen.run.pk, known, step_id, me)
     except (Unreadable, UnknownAction, Invalid, Lost) as refusal:
         log.info("claim_refused", step=str(step_id), reason=str(refusal))
         return None
+    reach("claim.after_commit")
+    return work
+
+
+def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> Work | None:
+    """Claim and gate in a single statement, for a step that has its run to itself. Raises NeedsLock."""
+    key = _key_of(live, step_id)
+    if key is None or live.state.n != live.run.history_n:
+        raise NeedsLock
+    opened = open_at_once(live, key)
+    with asking_nothing():
+        claim = _claim_in(opened, step_id)
+        work = None if claim is None else _gated(opened, claim, me)
+    if claim is None:
+        return None
+    if not is_quiet(opened):
+        raise NeedsLock
+    reach("claim.before_commit")
+    try:
+        written = opened.write_at_once()
+    except (OperationalError, InterfaceError) as error:
+        raise Unanswered(Written.of(opened, work), error) from error
+    if not written:
+        raise NeedsLock
+    remember(live)
+    return work
+
+
+def _under_the_lock(run_id: uuid.UUID, known: LiveRun | None, step_id: uuid.UUID, me: Me) -> Work | None:
+    """The run is locked before the step, as everywhere."""
+    work: Work | None = None
+    try:
+        with transaction.atomic():
+            opened = open_transition(run_id, known)
+            claim = _claim_in(opened, step_id)
+            work = None if claim is None else _through_the_gate(opened, claim, me)
     except (OperationalError, InterfaceError) as error:
         raise _unanswered(work, error) from error
-    reach("claim.after_commit")
     return work
 
 
@@ -81,13 +116,16 @@ def _claim_in(opened: Transition, step_id: uuid.UUID) -> Claim | None:
     When it is due is in its row alone: whoever wakes a step that was held changes nothing else.
     """
     live = opened.live
-    for key, known in live.ids.items():
-        if known == step_id:
-            fence = live.fences[key]
-            opened.guards[key] = {"fence": fence, "state": ("ready",)}
-            is_ready = opened.state.node(key).status == StepStatus.READY
-            return Claim(step_id, live.run.pk, key, fence + 1) if is_ready else None
-    return None
+    key = _key_of(live, step_id)
+    if key is None or opened.state.node(key).status != StepStatus.READY:
+        return None
+    fence = live.fences[key]
+    opened.guards[key] = {"fence": fence, "state": ("ready",)}
+    return Claim(step_id, live.run.pk, key, fence + 1)
+
+
+def _key_of(live: LiveRun, step_id: uuid.UUID) -> str | None:
+    return next((key for key, known in live.ids.items() if known == step_id), None)
 
 
 def claim_overdue(me: Me) -> Work | None:
@@ -146,6 +184,14 @@ def give_back(claim: Claim, *, after: timedelta) -> None:
 
 
 def _through_the_gate(opened: Transition, claim: Claim, me: Me) -> Work | None:
+    """Gate a claimed step, and write what became of it."""
+    work = _gated(opened, claim, me)
+    opened.commit()
+    reach("claim.before_commit")
+    return work
+
+
+def _gated(opened: Transition, claim: Claim, me: Me) -> Work | None:
     """Gate a claimed step; when it may not go ahead, take on what the run does instead."""
     reach("claim.taken")
     command = start_of(
@@ -156,15 +202,12 @@ def _through_the_gate(opened: Transition, claim: Claim, me: Me) -> Work | None:
     # A deadline may have passed since the step became ready.
     advance(opened)
     work = gate(opened, command, me, claim.fence)
-    if work is None:
-        if not opened.events:
-            raise Lost
-        work = advance(opened, me)
-    else:
+    if work is not None:
         advance(opened)
-    opened.commit()
-    reach("claim.before_commit")
-    return work
+        return work
+    if not opened.events:
+        raise Lost
+    return advance(opened, me)
 
 
 def _hold(opened: Transition, claim: Claim) -> None:

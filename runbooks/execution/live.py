@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
 from django.db import connection
 
 from handrail.shared.artifacts import ArtifactMissing, expand
-from handrail.shared.clock import steady, tell_time
+from handrail.shared.clock import steady
 from handrail.shared.errors import HandrailError, NotFound
 from runbooks.engine import events as e
 from runbooks.engine.apply import replay
 from runbooks.engine.compensation import inside
 from runbooks.engine.events import Event, from_row
 from runbooks.engine.state import RunState, key_of
+from runbooks.execution.reading import Row, clock, columns, fetch, moment_of
 from runbooks.execution.shapes import table
-from runbooks.execution.writing import adapted
 from runbooks.language.definition import ActionStep, ApprovalStep, Json, Runbook, Step
 from runbooks.models import KillSwitch, Run, RunbookVersion, RunEvent, StepRun
 from runbooks.versions import definition_of
@@ -116,14 +117,14 @@ def locked(run_id: uuid.UUID, known: LiveRun | None = None) -> tuple[LiveRun, da
 
     ``known`` is used as it is while the row's revision says that nobody else has changed anything.
     """
-    revision, moment, switches = lock_row(run_id)
-    if known is not None and known.settled and known.run.revision == revision:
+    row = lock_row(run_id)
+    if known is not None and known.settled and known.run.revision == row.run.revision:
         live = known
     else:
-        live = _caught_up(known or _memory.find(run_id), revision) or load(run_id)
+        live = _caught_up(known or _memory.find(run_id), row.run) or load(row.run)
     _memory.keep(live)
     # PostgreSQL may have read its clock before it got the lock; a history never goes back in time.
-    return live, max(moment, live.last_at), switches
+    return live, max(row.now, live.last_at), row.switches
 
 
 def switched() -> str:
@@ -131,49 +132,91 @@ def switched() -> str:
     return " ".join(["EXISTS (SELECT 1 FROM", table(KillSwitch), "WHERE off_at IS NULL)"])
 
 
-def lock_row(run_id: uuid.UUID) -> tuple[int, datetime, bool]:
-    """Lock the run's row: its revision, the database's time, and whether any kill switch is on."""
-    lock, clock = ("FOR UPDATE", "clock_timestamp()") if connection.vendor == "postgresql" else ("", "0")
-    sql = " ".join(["SELECT revision,", clock, ",", switched(), "FROM", table(Run), "WHERE id = %s", lock])
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run's row, the database's time, and whether any kill switch is on; ``ready_at`` of the step asked about."""
+
+    run: Run
+    now: datetime
+    switches: bool
+    ready_at: datetime | None = None
+
+
+def lock_row(run_id: uuid.UUID) -> Seen:
+    """Lock the run's row. Inside a transaction. Raises NotFound."""
+    lock = "FOR UPDATE OF run" if connection.vendor == "postgresql" else ""
+    text = [*_looking(), "FROM", table(Run), "AS run WHERE run.id = %s", lock]
     began = steady()
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [adapted(run_id)])
-        row = cursor.fetchone()
-    if row is None:
+    rows = fetch(" ".join(text), [run_id])
+    if not rows:
         raise NotFound("There is no such run.")
-    # SQLite runs in this process, on this machine's clock.
-    moment = tell_time(row[1], began) if isinstance(row[1], datetime) else datetime.now(UTC)
-    return row[0], moment, bool(row[2])
+    return _seen(rows[0], began)
 
 
-def _caught_up(known: LiveRun | None, revision: int) -> LiveRun | None:
+def see(step_id: uuid.UUID) -> Seen | None:
+    """The run of a step that is ready, without any lock; None if it is not, or not any more."""
+    text = [*_looking(), ", step.ready_at FROM", table(StepRun), "AS step JOIN", table(Run)]
+    text += ["AS run ON run.id = step.run_id WHERE step.id = %s AND step.state = 'ready'"]
+    began = steady()
+    rows = fetch(" ".join(text), [step_id])
+    if not rows:
+        return None
+    *row, ready_at = rows[0]
+    return replace(_seen(tuple(row), began), ready_at=_aware(ready_at))
+
+
+def _looking() -> list[str]:
+    return ["SELECT", columns(Run).of("run"), ",", clock(), ",", switched()]
+
+
+def _seen(row: Row, began: float) -> Seen:
+    *values, moment, switches = row
+    return Seen(columns(Run).instance(tuple(values)), moment_of(moment, began), bool(switches))
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """SQLite's driver gives UTC without saying so."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def remembered(run: Run) -> LiveRun | None:
+    """What this thread knows of the run if it is what the row says, and nothing has been added since."""
+    known = _memory.find(run.pk)
+    return known if known is not None and known.settled and known.run.revision == run.revision else None
+
+
+def remember(live: LiveRun) -> None:
+    """Keep a run of which is known what was committed."""
+    _memory.keep(live)
+
+
+def _caught_up(known: LiveRun | None, row: Run) -> LiveRun | None:
     """What is known with what was added to the history since; None when it cannot be relied upon."""
     if known is None or not known.settled:
         return None
-    run = known.run
     if time.monotonic() - known.read_at > FRESH_SECONDS:
-        known.run, known.read_at = _row(run.pk), time.monotonic()
-    elif revision != run.revision:
-        for name, value in Run.objects.values(*_MOVING).get(pk=run.pk).items():
-            setattr(run, name, value)
+        known.run, known.read_at = _complete(row), time.monotonic()
+    elif row.revision != known.run.revision:
+        for name in _MOVING:
+            setattr(known.run, name, getattr(row, name))
     if known.run.history_n > known.state.n:
-        added = history_of(run.pk, after=known.state.n)
+        added = history_of(row.pk, after=known.state.n)
         known.state, known.last_at = replay(added, known.state), added[-1].at
-    known.ids, known.fences = _steps(run.pk)
+    known.ids, known.fences = _steps(row.pk)
     return known if known.state.n == known.run.history_n else None
 
 
-def load(run_id: uuid.UUID) -> LiveRun:
-    """Read the run, replay its history. Raises :class:`Unreadable`."""
-    run = _row(run_id)
+def load(row: Run | uuid.UUID) -> LiveRun:
+    """Replay the history of a run, given by its row or its id. Raises :class:`Unreadable`."""
+    run = _complete(row if isinstance(row, Run) else Run.objects.get(pk=row))
     if run.engine_schema not in e.SUPPORTED_SCHEMAS:
         known = " and ".join(str(schema) for schema in e.SUPPORTED_SCHEMAS)
         raise Unreadable(
             f"This run was started by a newer Handrail (engine schema {run.engine_schema}; known here: {known}). "
             "Newer workers go on with it; to act on it here, upgrade this process, too."
         )
-    history = history_of(run_id)
-    ids, fences = _steps(run_id)
+    history = history_of(run.pk)
+    ids, fences = _steps(run.pk)
     return LiveRun(
         run=run,
         definition=definition_of(run.version),
@@ -184,9 +227,8 @@ def load(run_id: uuid.UUID) -> LiveRun:
     )
 
 
-def _row(run_id: uuid.UUID) -> Run:
-    """The run's row with what it points to. Eight tables in one query cost the ORM more than the query costs."""
-    run = Run.objects.get(pk=run_id)
+def _complete(run: Run) -> Run:
+    """The row with what it points to. Eight tables in one query cost the ORM more than the query costs."""
     run.version = _version(run.version_id)
     run.runbook = run.version.runbook
     if run.project_id == run.runbook.project_id:
@@ -212,21 +254,22 @@ def _steps(run_id: uuid.UUID) -> tuple[dict[str, uuid.UUID], dict[str, int]]:
     """The ids and the fences of the rows that the run's steps have, by key."""
     ids: dict[str, uuid.UUID] = {}
     fences: dict[str, int] = {}
-    sql = " ".join(["SELECT id, node, iteration, role, fence FROM", table(StepRun), "WHERE run_id = %s"])
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [adapted(run_id)])
-        for step_id, node, iteration, role, fence in cursor.fetchall():
-            key = key_of(node, iteration, role)
-            ids[key] = step_id if isinstance(step_id, uuid.UUID) else uuid.UUID(step_id)
-            fences[key] = fence
+    text = " ".join(["SELECT id, node, iteration, role, fence FROM", table(StepRun), "WHERE run_id = %s"])
+    for step_id, node, iteration, role, fence in fetch(text, [run_id]):
+        key = key_of(node, iteration, role)
+        ids[key] = step_id if isinstance(step_id, uuid.UUID) else uuid.UUID(step_id)
+        fences[key] = fence
     return ids, fences
 
 
 def history_of(run_id: uuid.UUID, *, after: int = 0) -> list[Event]:
     """The run's events in order, with what was too large for their rows. Raises :class:`Unreadable`."""
-    rows = RunEvent.objects.filter(run_id=run_id, n__gt=after).order_by("n").values_list("type", "data", "at")
+    text = " ".join(["SELECT type, data, at FROM", table(RunEvent), "WHERE run_id = %s AND n > %s ORDER BY n"])
     try:
-        return [from_row(name, expanded(data), at) for name, data, at in rows]
+        return [
+            from_row(name, expanded(json.loads(data)), cast("datetime", _aware(at)))
+            for name, data, at in fetch(text, [run_id, after])
+        ]
     except (e.UnknownEvent, ArtifactMissing) as error:
         # Another process may have the file: nothing here is kept from its work by this run.
         raise Unreadable(str(error)) from error

@@ -222,10 +222,10 @@ class Transition:
 
     def take_lock(self) -> bool:
         """Lock the run after all, to :meth:`commit` what was planned without; False if somebody has moved it."""
-        revision, _, switches = lock_row(self.live.run.pk)
+        row = lock_row(self.live.run.pk)
         self.locked = True
         self._unsettle()
-        return revision == self.live.run.revision and switches <= self.switches
+        return row.run.revision == self.live.run.revision and row.switches <= self.switches
 
     def is_told(self) -> bool:
         """Whether anybody has to hear of it: a subscriber, or who waits for a slot."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache, lru_cache
-from typing import cast
+from typing import Any, cast
 
 from django.db import DataError, connection, models, transaction
 from django.db.backends.utils import CursorWrapper
@@ -126,21 +126,15 @@ class Batch:
         values = [value for values in self._values for value in values]
         text = together(tuple(self._shapes))
         began = steady()
-        with _server_side_cursor() as cursor:
-            try:
-                cursor.execute(text, values)
-            except DataError as error:
-                if _divided_by_zero(error):
-                    raise Lost from error
-                raise
-            finally:
-                if connection.queries_logged:
-                    # Of a prepared statement the driver does not tell the text any more.
-                    connection.queries_log[-1]["sql"] = text
-            row = cursor.fetchone()
-        if row is None:
+        try:
+            rows = prepared(text, values)
+        except DataError as error:
+            if _divided_by_zero(error):
+                raise Lost from error
+            raise
+        if not rows:
             return False
-        tell_time(row[0], began)
+        tell_time(rows[0][0], began)
         return True
 
     def _one_by_one(self) -> bool:
@@ -152,6 +146,18 @@ class Batch:
                 if n == 0 and shape.decides and cursor.rowcount != 1:
                     return False
         return True
+
+
+def prepared(text: str, values: Sequence[Parameter]) -> list[tuple[Any, ...]]:
+    """The rows of a statement of PostgreSQL with ``$1``, ``$2`` ..., which its server prepares for the next time."""
+    with _server_side_cursor() as cursor:
+        try:
+            cursor.execute(text, values)
+        finally:
+            if connection.queries_logged:
+                # Of a prepared statement the driver does not tell the text any more.
+                connection.queries_log[-1]["sql"] = text
+        return cast("list[tuple[Any, ...]]", cursor.fetchall())
 
 
 def _server_side_cursor() -> CursorWrapper:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from handrail.audit.models import AuditEntry
@@ -19,11 +20,14 @@ from runbooks.execution.fate import Unanswered, settle
 from runbooks.execution.heart import Heart
 from runbooks.execution.patience import Patience
 from runbooks.execution.worker import Me, lease
+from runbooks.execution.writing import Batch
 from runbooks.models import LogLine, RunEvent, StepRun
 from runbooks.steps.base import ActionContext, Outcome, Success
 from tests.runbooks.execution.stage import Scripted, Stage, ready_steps, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+T = TypeVar("T")
 
 TWO = "- {id: a, uses: test.call}\n- {id: b, uses: test.call}"
 
@@ -36,23 +40,28 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def unanswered(point: FailPoint, *, committed: bool, times: int = 1) -> Iterator[None]:
     """The first commits after ``point`` break off; in truth they happened, or they did not."""
-    real = BaseDatabaseWrapper._commit
+    real, real_at_once = BaseDatabaseWrapper._commit, Batch.execute_at_once
     state = {"armed": False, "left": times}
 
     def watch(here: FailPoint) -> None:
         state["armed"] = state["armed"] or (here == point and state["left"] > 0)
 
-    def commit(self: BaseDatabaseWrapper) -> None:
+    def broken(act: Callable[[], T]) -> T:
         if not state["armed"]:
-            real(self)
-            return
+            return act()
         state["armed"], state["left"] = False, state["left"] - 1
         if committed:
-            real(self)
+            act()
         raise OperationalError("server closed the connection unexpectedly")
 
+    def at_once(self: Batch) -> bool:
+        # On PostgreSQL a single statement, which is its own commit.
+        is_commit = connection.vendor == "postgresql"
+        return broken(lambda: real_at_once(self)) if is_commit else real_at_once(self)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseWrapper, "_commit", commit)
+        patch.setattr(BaseDatabaseWrapper, "_commit", lambda self: broken(lambda: real(self)))
+        patch.setattr(Batch, "execute_at_once", at_once)
         WATCHERS.append(watch)
         try:
             yield
