@@ -19,27 +19,29 @@ _CLAIMABLE_BEFORE = (
 """The states of a row that exists already and is started again: by a void approval, a second probe, a resumed run."""
 
 
-def advance(transition: Transition, me: Me | None = None) -> Work | None:
+def advance(transition: Transition, me: Me | None = None, *, room: int = 1) -> list[Work]:
     """Do what the plan commands until it commands nothing more.
 
-    Calls become ready, to be announced on commit. ``me`` takes the first call of one of its pools at once:
-    claimed, gated and executing in this very transaction.
+    Calls become ready, to be announced on commit. ``me`` takes the first ones of its pools at once, as many as it has
+    ``room`` for: claimed, gated and executing in this very transaction.
     """
-    work: Work | None = None
+    taken: list[Work] = []
     offered: set[str] = set()
     while True:
         # Obeyed as planned, a plan leads to nothing more; a refusal at the gate, or a failed question, does.
         as_planned = _obey(transition)
-        while me is not None and work is None and as_planned:
+        while me is not None and len(taken) < room and as_planned:
             offer = _offer(transition, me, offered)
             if offer is None:
                 break
             offered.add(offer.key)
             before = len(transition.events)
             work = _take(transition, offer, me)
+            if work is not None:
+                taken.append(work)
             as_planned = work is not None or len(transition.events) == before
         if as_planned:
-            return work
+            return taken
 
 
 def _obey(transition: Transition) -> bool:

@@ -16,7 +16,7 @@ from runbooks.engine.transitions import StepStatus
 from runbooks.execution.calls import secrets_used
 from runbooks.execution.contexts import preview_context
 from runbooks.execution.live import LiveRun, guarded_steps
-from runbooks.execution.transition import Transition
+from runbooks.execution.transition import NeedsLock, Transition
 from runbooks.language.definition import ApprovalStep, Json
 from runbooks.language.errors import ExpressionError
 from runbooks.language.expressions import render
@@ -145,6 +145,8 @@ def void_if_unsound(transition: Transition, key: str) -> bool:
         answered = transition.state.node(asked)
         if answered.decision != "approved":
             continue
+        if not transition.locked:
+            raise NeedsLock
         plan, _ = planned(transition.live, transition.state, asked, answered.undecided)
         same = approval_digest(transition.live.run.version_digest, plan) == answered.digest
         reason = approvals.lost_standing(answered.approval) if same else CHANGED

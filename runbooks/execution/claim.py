@@ -24,6 +24,7 @@ from runbooks.execution.at_once import asking_nothing, is_quiet, open_at_once
 from runbooks.execution.fate import Unanswered, Written
 from runbooks.execution.gate import Work, gate
 from runbooks.execution.live import LiveRun, Unreadable, load, remember, remembered, see
+from runbooks.execution.reading import fetch
 from runbooks.execution.rows import pool_of
 from runbooks.execution.shapes import table
 from runbooks.execution.transition import NeedsLock, Transition, open_transition
@@ -52,28 +53,34 @@ class Claim:
 
 
 def claim_step(step_id: uuid.UUID, me: Me) -> Work | None:
-    """Claim and gate the step that a hint names, as one commit; None when there is nothing to do.
+    """Claim and gate the step that a hint names, and it alone; None when there is nothing to do."""
+    return next(iter(claim_steps(step_id, me)), None)
 
+
+def claim_steps(step_id: uuid.UUID, me: Me, *, room: int = 1) -> list[Work]:
+    """Claim and gate the step that a hint names, as one commit; nothing when there is nothing to do.
+
+    With more ``room`` also others that are ready in the same run.
     Raises :class:`~runbooks.execution.fate.Unanswered`.
     """
     seen = see(step_id)
     if seen is None or (seen.ready_at is not None and seen.ready_at > seen.now):
-        return None
+        return []
     known: LiveRun | None = None
     try:
         try:
             known = remembered(seen.run) or load(seen.run)
-            work = _at_once(known, step_id, me)
+            works = _at_once(known, step_id, me)
         except NeedsLock:
-            work = _under_the_lock(seen.run.pk, known, step_id, me)
+            works = _under_the_lock(seen.run.pk, known, step_id, me, room)
     except (Unreadable, UnknownAction, Invalid, Lost) as refusal:
         log.info("claim_refused", step=str(step_id), reason=str(refusal))
-        return None
+        return []
     reach("claim.after_commit")
-    return work
+    return works
 
 
-def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> Work | None:
+def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> list[Work]:
     """Claim and gate in a single statement, for a step that has its run to itself. Raises NeedsLock."""
     key = _key_of(live, step_id)
     if key is None or live.state.n != live.run.history_n:
@@ -81,33 +88,39 @@ def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> Work | None:
     opened = open_at_once(live, key)
     with asking_nothing():
         claim = _claim_in(opened, step_id)
-        work = None if claim is None else _gated(opened, claim, me)
+        works = [] if claim is None else _gated(opened, claim, me)
     if claim is None:
-        return None
+        return []
     if not is_quiet(opened):
         raise NeedsLock
     reach("claim.before_commit")
     try:
         written = opened.write_at_once()
     except (OperationalError, InterfaceError) as error:
-        raise Unanswered(Written.of(opened, work), error) from error
+        raise Unanswered(Written.of(opened, works), error) from error
     if not written:
         raise NeedsLock
     remember(live)
-    return work
+    return works
 
 
-def _under_the_lock(run_id: uuid.UUID, known: LiveRun | None, step_id: uuid.UUID, me: Me) -> Work | None:
+def _under_the_lock(
+    run_id: uuid.UUID, known: LiveRun | None, step_id: uuid.UUID, me: Me, room: int
+) -> list[Work]:
     """The run is locked before the step, as everywhere."""
-    work: Work | None = None
+    written: Written | None = None
     try:
         with transaction.atomic():
             opened = open_transition(run_id, known)
             claim = _claim_in(opened, step_id)
-            work = None if claim is None else _through_the_gate(opened, claim, me)
+            if claim is None:
+                return []
+            works = _gated(opened, claim, me)
+            works += take_siblings(opened, me, room=room - len(works))
+            written = _commit(opened, works)
     except (OperationalError, InterfaceError) as error:
-        raise _unanswered(work, error) from error
-    return work
+        raise _unanswered(written, error) from error
+    return works
 
 
 def _claim_in(opened: Transition, step_id: uuid.UUID) -> Claim | None:
@@ -142,28 +155,29 @@ def claim_overdue(me: Me) -> Work | None:
     if claim is None:
         return None
     reach("poll.after_claim")
-    work: Work | None = None
+    written: Written | None = None
     try:
         with transaction.atomic():
             opened = open_transition(claim.run_id)
             _hold(opened, claim)
-            work = _through_the_gate(opened, claim, me)
+            works = _gated(opened, claim, me)
+            written = _commit(opened, works)
     except (Unreadable, UnknownAction, Invalid) as refusal:
         log.info("claim_given_back", step=str(claim.step_id), reason=str(refusal))
         give_back(claim, after=LEFT_FOR_OTHERS)
     except Lost:
         log.info("claim_lost", step=str(claim.step_id))
     except (OperationalError, InterfaceError) as error:
-        raise _unanswered(work, error) from error
+        raise _unanswered(written, error) from error
     else:
         reach("claim.after_commit")
-        return work
+        return next(iter(works), None)
     return None
 
 
-def _unanswered(work: Work | None, error: Exception) -> Exception:
+def _unanswered(written: Written | None, error: Exception) -> Exception:
     """The error itself, unless it came when everything was written and only the commit was to be answered."""
-    return error if work is None else Unanswered(Written.by(work.live.run, work), error)
+    return error if written is None else Unanswered(written, error)
 
 
 def _overdue(me: Me, now: datetime) -> QuerySet[StepRun]:
@@ -183,15 +197,14 @@ def give_back(claim: Claim, *, after: timedelta) -> None:
         )
 
 
-def _through_the_gate(opened: Transition, claim: Claim, me: Me) -> Work | None:
-    """Gate a claimed step, and write what became of it."""
-    work = _gated(opened, claim, me)
+def _commit(opened: Transition, works: list[Work]) -> Written:
+    """Write what became of a claim; how it can be told apart from what others wrote."""
     opened.commit()
     reach("claim.before_commit")
-    return work
+    return Written.by(opened.live.run, works)
 
 
-def _gated(opened: Transition, claim: Claim, me: Me) -> Work | None:
+def _gated(opened: Transition, claim: Claim, me: Me) -> list[Work]:
     """Gate a claimed step; when it may not go ahead, take on what the run does instead."""
     reach("claim.taken")
     command = start_of(
@@ -204,7 +217,7 @@ def _gated(opened: Transition, claim: Claim, me: Me) -> Work | None:
     work = gate(opened, command, me, claim.fence)
     if work is not None:
         advance(opened)
-        return work
+        return [work]
     if not opened.events:
         raise Lost
     return advance(opened, me)
@@ -216,34 +229,42 @@ def _hold(opened: Transition, claim: Claim) -> None:
     opened.guards[claim.key] = {"fence": claim.fence, "state": ("claimed",)}
 
 
-LOOKED_AT = 8
-"""Among so many ready calls of its run a worker looks for one that nobody else is claiming."""
+LOOKED_AT = 4
+"""For each call that a worker has room for, it looks at so many that are ready: others may be claiming some."""
 
 
-def take_sibling(opened: Transition, me: Me) -> Work | None:
-    """Claim and gate, in the transaction of a completion, another call of the same run that is ready.
+def take_siblings(opened: Transition, me: Me, *, room: int) -> list[Work]:
+    """Gate further calls of the same run that are ready, in the transaction of a claim or a completion.
 
-    Its hint, when it comes to somebody, finds nothing to do. Under the run's lock nothing else about the step can
-    have changed, except that somebody claims it: then it is passed over.
+    Their hints, when they come to somebody, find nothing to do. Under the run's lock nothing else about such a step
+    can have changed, except that a poller claims it: then it is passed over.
     """
-    ready = list(islice(_ready_siblings(opened, me), LOOKED_AT))
-    if not ready:
-        return None
-    places = ", ".join(["%s"] * len(ready))
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    inner = ["SELECT id FROM", table(StepRun), f"WHERE id IN ({places}) AND state = 'ready'"]
-    inner += ["ORDER BY priority, ready_at LIMIT 1", skip]
-    values = [adapted(opened.live.ids[command.key]) for command in ready]
-    claim = _claim(me, opened.now, f"id = ({' '.join(inner)})", values)
-    if claim is None:
-        return None
-    _hold(opened, claim)
-    before = len(opened.events)
-    work = gate(opened, next(command for command in ready if command.key == claim.key), me, claim.fence)
-    if work is None and len(opened.events) == before:
-        give_back(claim, after=timedelta())
-    advance(opened)
-    return work
+    works: list[Work] = []
+    if room < 1 or not opened.locked:
+        return works
+    ready = list(islice(_ready_siblings(opened, me), LOOKED_AT * room))
+    free = _free(opened, ready) if ready else {}
+    for command in ready:
+        fence = free.get(command.key)
+        if fence is None:
+            continue
+        opened.guards[command.key] = {"fence": fence, "state": ("ready",)}
+        work = gate(opened, command, me, fence + 1)
+        works += [] if work is None else [work]
+        if len(works) >= room:
+            break
+    if ready:
+        advance(opened)
+    return works
+
+
+def _free(opened: Transition, ready: list[StartStep]) -> dict[str, int]:
+    """The fences of those that nobody is claiming, by key; their rows are locked until the transaction ends."""
+    keys = {opened.live.ids[command.key]: command.key for command in ready}
+    lock = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    places = ", ".join(["%s"] * len(keys))
+    text = ["SELECT id, fence FROM", table(StepRun), f"WHERE id IN ({places}) AND state = 'ready'", lock]
+    return {keys[_uuid(step_id)]: fence for step_id, fence in fetch(" ".join(text), list(keys))}
 
 
 def _ready_siblings(opened: Transition, me: Me) -> Iterator[StartStep]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
@@ -20,7 +21,7 @@ from runbooks.execution import circuits
 from runbooks.execution.advancing import advance
 from runbooks.execution.at_once import asking_nothing, is_quiet, open_at_once
 from runbooks.execution.auditing import audit_refusal
-from runbooks.execution.claim import take_sibling
+from runbooks.execution.claim import take_siblings
 from runbooks.execution.effect import Ended
 from runbooks.execution.fate import Unanswered, Written
 from runbooks.execution.gate import Work
@@ -36,42 +37,71 @@ DICE = random.SystemRandom()
 log = structlog.get_logger(__name__)
 
 
-def complete(
-    work: Work, ended: Ended, me: Me, *, go_on: bool = True, before: Written | None = None
-) -> Work | None:
-    """Write how a call ended and take what comes next; None when there is nothing for this worker.
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A call, and how it ended."""
+
+    work: Work
+    ended: Ended
+
+
+def complete(work: Work, ended: Ended, me: Me, *, before: Written | None = None) -> Work | None:
+    """Write how one call ended and take what comes next; None when there is nothing for this worker."""
+    return next(iter(complete_all([Done(work, ended)], me, before=before)), None)
+
+
+def complete_all(done: Sequence[Done], me: Me, *, room: int = 1, before: Written | None = None) -> list[Work]:
+    """Write how calls of one run ended, as one commit, and take what comes next: at most as much as there is room for.
 
     A completion whose fence has moved is refused: somebody has taken the step from us, and what we did
-    counts only through the idempotency key. ``go_on`` False takes nothing new: the process is ending.
+    counts only through the idempotency key. ``room`` 0 takes nothing new: the process is ending.
     ``before`` is what an earlier try wrote whose commit was not answered: once it is there, it is not refused.
     Raises :class:`~runbooks.execution.fate.Unanswered` when that happens to this one.
     """
-    if ended.lost:
-        _refuse(work, ended, me)
-        return None
+    ours = [one for one in done if not one.ended.lost]
+    for one in done:
+        if one.ended.lost:
+            _refuse(one, me)
+    if not ours:
+        return []
     try:
-        try:
-            if before is not None:
-                raise NeedsLock
-            following = _at_once(work, ended, me, go_on=go_on)
-        except NeedsLock:
-            following = _under_the_lock(work, ended, me, go_on=go_on, before=before)
+        works = _written(ours, me, room, before)
     except Lost:
-        _refuse(work, ended, me)
-        return None
+        if len(ours) == 1:
+            _refuse(ours[0], me)
+            return []
+        # One of them was taken from us: each speaks for itself.
+        return [work for one in ours for work in complete_all([one], me, room=0, before=before)]
     reach("complete.after_commit")
+    for one in ours:
+        _tell_circuit(one)
+    return works
+
+
+def _written(done: Sequence[Done], me: Me, room: int, before: Written | None) -> list[Work]:
+    """Raises Lost when somebody has taken one of these steps from us."""
+    try:
+        if before is not None or len(done) > 1:
+            raise NeedsLock
+        return _at_once(done[0], me, room)
+    except NeedsLock:
+        return _under_the_lock(done, me, room, before)
+
+
+def _tell_circuit(done: Done) -> None:
+    work = done.work
     if work.circuit:
         run, place = work.live.run, Key.parse(work.key)
         name = f"{run.runbook.slug} / {place.node}"
-        circuits.heard(circuits.Heard(run.project_id, work.circuit, str(work.step_id), name, ended.outcome))
-    return following
+        outcome = done.ended.outcome
+        circuits.heard(circuits.Heard(run.project_id, work.circuit, str(work.step_id), name, outcome))
 
 
-def _at_once(work: Work, ended: Ended, me: Me, *, go_on: bool) -> Work | None:
+def _at_once(done: Done, me: Me, room: int) -> list[Work]:
     """Complete what needs nothing but the run's own rows in a single statement. Raises NeedsLock."""
-    opened = open_at_once(work.live, work.key)
+    opened = open_at_once(done.work.live, done.work.key)
     with asking_nothing():
-        following = _decide(opened, work, ended, me, go_on=go_on)
+        following = _decide(opened, [done], me, room)
     if is_quiet(opened):
         reach("complete.before_commit")
         with _in_doubt([Written.of(opened, following)]):
@@ -88,13 +118,14 @@ def _at_once(work: Work, ended: Ended, me: Me, *, go_on: bool) -> Work | None:
     return following
 
 
-def _under_the_lock(work: Work, ended: Ended, me: Me, *, go_on: bool, before: Written | None) -> Work | None:
+def _under_the_lock(done: Sequence[Done], me: Me, room: int, before: Written | None) -> list[Work]:
     written: list[Written] = []
+    live = done[0].work.live
     with _in_doubt(written), transaction.atomic():
-        opened = open_transition(work.live.run.pk, work.live)
+        opened = open_transition(live.run.pk, live)
         if before is not None and before.is_there():
             return before.resumed(me, opened.now)
-        following = _decide(opened, work, ended, me, go_on=go_on)
+        following = _decide(opened, done, me, room)
         opened.commit()
         written.append(Written.by(opened.live.run, following))
         reach("complete.before_commit")
@@ -112,21 +143,21 @@ def _in_doubt(written: list[Written]) -> Iterator[None]:
         raise Unanswered(written[0], error) from error
 
 
-def _decide(opened: Transition, work: Work, ended: Ended, me: Me, *, go_on: bool) -> Work | None:
-    """Record the outcome and everything that follows from it, up to the next call of this worker."""
-    if opened.state.node(work.key).status != StepStatus.EXECUTING:
-        raise Lost
-    opened.guards[work.key] = {"fence": work.fence, "state": ("executing",)}
-    outcome = _record(opened, work, ended)
-    _note_attempt(opened, work, ended, outcome, me)
-    following = advance(opened, me if go_on else None)
-    if following is None and go_on:
-        following = take_sibling(opened, me)
-    return following
+def _decide(opened: Transition, done: Sequence[Done], me: Me, room: int) -> list[Work]:
+    """Record the outcomes and everything that follows from them, up to the next calls of this worker."""
+    for work, ended in ((one.work, one.ended) for one in done):
+        if opened.state.node(work.key).status != StepStatus.EXECUTING:
+            raise Lost
+        opened.guards[work.key] = {"fence": work.fence, "state": ("executing",)}
+        outcome = _record(opened, work, ended)
+        _note_attempt(opened, work, ended, outcome, me)
+    following = advance(opened, me if room else None, room=room)
+    return following + take_siblings(opened, me, room=room - len(following))
 
 
-def _refuse(work: Work, ended: Ended, me: Me) -> None:
+def _refuse(done: Done, me: Me) -> None:
     """Somebody else has decided what became of the step; that we acted in spite of it must be known."""
+    work, ended = done.work, done.ended
     outcome = "succeeded" if isinstance(ended.outcome, Success) else ended.outcome.code
     log.warning("completion_refused", step=work.key, run=str(work.live.run.pk), fence=work.fence)
     audit_refusal(work.live.run, work.key, fence=work.fence, worker=me.id, outcome=outcome)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import structlog
 from django.db import Error, connection
 
-from runbooks.execution.claim import claim_overdue, claim_step
-from runbooks.execution.complete import complete
+from runbooks.execution.claim import claim_overdue, claim_steps
+from runbooks.execution.complete import Done, complete_all
+from runbooks.execution.crew import Crew
 from runbooks.execution.effect import Ended, perform
 from runbooks.execution.fate import Unanswered, Written, settle
 from runbooks.execution.gate import Work
@@ -28,13 +29,22 @@ LONGEST_TRY = 3600.0
 
 
 class Driver:
-    """A worker's loop. ``stopping`` is asked between steps: once true, nothing new is taken."""
+    """A worker's loop. ``stopping`` is asked between steps: once true, nothing new is taken.
 
-    def __init__(self, me: Me, heart: Heart, *, stopping: Callable[[], bool] = lambda: False) -> None:
+    ``width``: how many calls of one run it makes at once.
+    """
+
+    def __init__(
+        self, me: Me, heart: Heart, *, stopping: Callable[[], bool] = lambda: False, width: int = 1
+    ) -> None:
         """One driver serves a whole process; every thread may use it."""
         self.me = me
         self._heart = heart
         self._stopping = stopping
+        self._width = width
+        self._crew: Crew[Work, Ended] = Crew(
+            lambda work: perform(work, heart), lambda work: perform(work, heart, aside=True), width
+        )
 
     def drive(self, step_id: uuid.UUID) -> int:
         """Do the step that a hint names, and what follows it; how many calls were made.
@@ -43,22 +53,41 @@ class Driver:
         """
         if self._stopping():
             return 0
-        return self.go_on(self._claimed(lambda: claim_step(step_id, self.me)))
+        return self._go_on(self._claimed(lambda: claim_steps(step_id, self.me, room=self._width)))
 
     def next_overdue(self) -> Work | None:
         """Claim the most urgent step whose hint was lost, for :meth:`go_on`; None when there is none."""
-        return self._claimed(lambda: claim_overdue(self.me))
+
+        def claim() -> list[Work]:
+            work = claim_overdue(self.me)
+            return [] if work is None else [work]
+
+        return next(iter(self._claimed(claim)), None)
 
     def go_on(self, work: Work | None) -> int:
         """Do a step that is claimed and gated, and what follows it; how many calls were made."""
+        return self._go_on([] if work is None else [work])
+
+    def _go_on(self, works: list[Work]) -> int:
+        """Make these calls, write how they end, and go on with what follows, as long as there is anything.
+
+        What cannot be written, for as long as that is tried, ends this once the other calls have ended, too.
+        """
         made = 0
-        while work is not None:
-            ended = perform(work, self._heart)
-            made += 1
-            work = self._complete(work, ended)
+        shift = self._crew.begin()
+        shift.begin(works)
+        problem: Error | OSError | None = None
+        while ended := [Done(work, how) for work, how in shift.ended()]:
+            made += len(ended)
+            try:
+                shift.begin(self._complete(ended, 0 if problem else shift.room))
+            except (Error, OSError) as error:
+                problem = error
+        if problem is not None:
+            raise problem
         return made
 
-    def _claimed(self, claim: Callable[[], Work | None]) -> Work | None:
+    def _claimed(self, claim: Callable[[], list[Work]]) -> list[Work]:
         """What was claimed; also by a commit of whose fate the database said nothing, as soon as it answers again.
 
         After a lease somebody else decides what becomes of such a step.
@@ -69,18 +98,18 @@ class Driver:
             written = doubt.written
         return self._insist(lambda: settle(written, self.me), "claim_in_doubt", self._for_a_lease())
 
-    def _complete(self, work: Work, ended: Ended) -> Work | None:
-        """Write the result; a database that does not take it for a while does not make us forget it.
+    def _complete(self, done: list[Done], room: int) -> list[Work]:
+        """Write results; a database that does not take them for a while does not make us forget them.
 
-        It is tried for longer than a lease: while nobody can write, nobody else can decide what became of the step.
+        It is tried for longer than a lease: while nobody can write, nobody else can decide what became of the steps.
         As soon as somebody has, our result is refused, which ends this.
         """
         written: Written | None = None
 
-        def attempt() -> Work | None:
+        def attempt() -> list[Work]:
             nonlocal written
             try:
-                return complete(work, ended, self.me, go_on=not self._stopping(), before=written)
+                return complete_all(done, self.me, room=0 if self._stopping() else room, before=written)
             except Unanswered as doubt:
                 written = doubt.written
                 raise
@@ -93,7 +122,7 @@ class Driver:
             lambda: in_time() or (not self._stopping() and time.monotonic() < end),
         )
 
-    def _insist(self, act: Callable[[], Work | None], event: str, goes_on: Callable[[], bool]) -> Work | None:
+    def _insist(self, act: Callable[[], list[Work]], event: str, goes_on: Callable[[], bool]) -> list[Work]:
         """Try again and again what the database, or a full disk, refuses; raise what it said at last."""
         pause = threading.Event()
         while True:

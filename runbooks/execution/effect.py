@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass, replace
 
 import structlog
+from django.db import connection
 
 from handrail.shared.errors import HandrailError
 from handrail.shared.failpoints import reach
@@ -49,8 +50,12 @@ class Ended:
     silent: bool = False
 
 
-def perform(work: Work, heart: Heart) -> Ended:
-    """Make the call that passed the gate."""
+def perform(work: Work, heart: Heart, *, aside: bool = False) -> Ended:
+    """Make the call that passed the gate.
+
+    ``aside``: beside others of this process. Then it keeps no connection of the database to itself while it lasts: the
+    heart, and those who complete, need them.
+    """
     try:
         secrets = _secrets(work)
     except HandrailError as error:
@@ -59,7 +64,7 @@ def perform(work: Work, heart: Heart) -> Ended:
     inputs = work.inputs
     try:
         if secrets:
-            inputs = rendered(work.live.definition, work.live.state, work.command, secrets)
+            inputs = rendered(work.live.definition, work.state, work.command, secrets)
     except ExpressionError as error:
         return Ended(_clean(Failure(error.code, _complaint(error)), redactor))
     deadline = time.monotonic() + work.timeout
@@ -75,6 +80,8 @@ def perform(work: Work, heart: Heart) -> Ended:
         reach("effect.before")
         if not still_ours(held, work.begun):
             return Ended(Failure("lease_lost", "The lease ended before the call was made."), lost=True)
+        if aside:
+            connection.close()
         outcome = _call(work, inputs, secrets, redactor, held)
         reach("effect.after")
     finally:

@@ -7,6 +7,7 @@ it would lose it. Each event of a history is chained to the one before it by a h
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,44 +22,46 @@ from runbooks.models import Run, RunEvent, StepRun
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a transaction wrote before its commit: the last link of the run's history, and the call that it gated."""
+    """What a transaction wrote before its commit: the last link of the run's history, and the calls that it gated."""
 
     run_id: uuid.UUID
     n: int
     hash: str
-    work: Work | None
+    works: tuple[Work, ...]
 
     @classmethod
-    def by(cls, run: Run, work: Work | None) -> Written:
+    def by(cls, run: Run, works: Iterable[Work]) -> Written:
         """What the transition that has just been written to ``run`` says of itself."""
-        return cls(run.pk, run.history_n, run.history_hash, work)
+        return cls(run.pk, run.history_n, run.history_hash, tuple(works))
 
     @classmethod
-    def of(cls, opened: Transition, work: Work | None) -> Written:
+    def of(cls, opened: Transition, works: Iterable[Work]) -> Written:
         """What a transition that is about to be written at once will say of itself."""
         columns = opened.addition().columns
         n, head = columns["history_n"], columns["history_hash"]
-        return cls(opened.live.run.pk, n if isinstance(n, int) else 0, str(head), work)
+        return cls(opened.live.run.pk, n if isinstance(n, int) else 0, str(head), tuple(works))
 
     def is_there(self) -> bool:
         """Whether it was committed. Only under the run's lock, which a commit in flight still holds."""
         return RunEvent.objects.filter(run_id=self.run_id, n=self.n, hash=self.hash).exists()
 
-    def resumed(self, me: Me, now: datetime) -> Work | None:
-        """The gated call if it is still ours, under a fresh lease; None when there is none, or it was taken back.
+    def resumed(self, me: Me, now: datetime) -> list[Work]:
+        """The gated calls that are still ours, under a fresh lease; others were taken back.
 
         Inside the transaction that has found out that it was committed.
         """
-        if self.work is None:
-            return None
-        mine = StepRun.objects.filter(
-            pk=self.work.step_id,
-            fence=self.work.fence,
-            owner=me.id,
-            state=StepRun.State.EXECUTING,
-            lease_until__gt=now,
-        )
-        return self.work if mine.update(lease_until=now + lease()) else None
+        return [work for work in self.works if _renewed(work, me, now)]
+
+
+def _renewed(work: Work, me: Me, now: datetime) -> bool:
+    mine = StepRun.objects.filter(
+        pk=work.step_id,
+        fence=work.fence,
+        owner=me.id,
+        state=StepRun.State.EXECUTING,
+        lease_until__gt=now,
+    )
+    return bool(mine.update(lease_until=now + lease()))
 
 
 class Unanswered(OperationalError):
@@ -70,8 +73,8 @@ class Unanswered(OperationalError):
         self.written = written
 
 
-def settle(written: Written, me: Me) -> Work | None:
+def settle(written: Written, me: Me) -> list[Work]:
     """What of an unanswered claim is ours to do now."""
     with transaction.atomic():
         _, now, _ = locked(written.run_id)
-        return written.resumed(me, now) if written.is_there() else None
+        return written.resumed(me, now) if written.is_there() else []

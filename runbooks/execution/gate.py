@@ -13,7 +13,7 @@ from runbooks.engine.commands import StartStep
 from runbooks.engine.deadlines import close_by
 from runbooks.engine.digest import input_digest
 from runbooks.engine.flow import error_of
-from runbooks.engine.state import STEP
+from runbooks.engine.state import STEP, RunState
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.asking import void_if_unsound
 from runbooks.execution.calls import rendered
@@ -41,6 +41,7 @@ class Work:
     """One call that passed the gate: everything that its effect and its completion need.
 
     ``inputs`` are rendered with references in the place of secrets. ``timeout`` is in seconds from now.
+    ``state``: the run as it was then, while others of its calls may go on beside this one.
     ``circuit``: the key of the circuit breaker that wants to know how it went, or empty. ``begun``: when, on the
     steady clock, its lease was counted from.
     """
@@ -53,6 +54,7 @@ class Work:
     inputs: dict[str, Json]
     timeout: float
     gated_at: datetime
+    state: RunState
     circuit: str = ""
     begun: float = field(default_factory=steady)
 
@@ -120,7 +122,16 @@ def gate(transition: Transition, command: StartStep, me: Me, fence: int) -> Work
     step_id = transition.row_id(key)
     circuit = transition.limits[key].circuit
     return Work(
-        transition.live, command, step_id, fence, node.attempt, inputs, timeout, transition.now, circuit
+        transition.live,
+        command,
+        step_id,
+        fence,
+        node.attempt,
+        inputs,
+        timeout,
+        transition.now,
+        transition.state,
+        circuit,
     )
 
 

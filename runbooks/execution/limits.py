@@ -96,7 +96,8 @@ def _lock(transition: Transition, names_of_locks: list[str]) -> bool:
 
 
 def _slot(transition: Transition, limits: Limits) -> Hold | None:
-    if slots.taken(limits.slot, transition.ended_rows()) < limits.slots:
+    taken = slots.taken(limits.slot, transition.ended_rows()) + transition.gated_in(limits.slot)
+    if taken < limits.slots:
         return None
     key = limits.slot.split(":", 2)[2]
     words = f"{limits.slots} call{'s' if limits.slots > 1 else ''} at once"

@@ -264,7 +264,9 @@ def _steps(run_id: uuid.UUID) -> tuple[dict[str, uuid.UUID], dict[str, int]]:
 
 def history_of(run_id: uuid.UUID, *, after: int = 0) -> list[Event]:
     """The run's events in order, with what was too large for their rows. Raises :class:`Unreadable`."""
-    text = " ".join(["SELECT type, data, at FROM", table(RunEvent), "WHERE run_id = %s AND n > %s ORDER BY n"])
+    text = " ".join(
+        ["SELECT type, data, at FROM", table(RunEvent), "WHERE run_id = %s AND n > %s ORDER BY n"]
+    )
     try:
         return [
             from_row(name, expanded(json.loads(data)), cast("datetime", _aware(at)))

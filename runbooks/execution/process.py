@@ -8,6 +8,7 @@ import os
 import threading
 from functools import cache
 
+from django.conf import settings
 from django.db import connection, connections
 
 from runbooks.execution.drive import Driver
@@ -62,7 +63,7 @@ def _driver(_pid: int) -> Driver:
     me.say_alive()
     heart = Heart(me, also=lambda: me.say_alive(draining=ENDING.is_set()), ending=ENDING.is_set)
     heart.start()
-    return Driver(me, heart, stopping=ENDING.is_set)
+    return Driver(me, heart, stopping=ENDING.is_set, width=settings.WORKER_THREADS)
 
 
 def keep_connection() -> None:

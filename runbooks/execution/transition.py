@@ -30,6 +30,9 @@ from runbooks.language.rates import Rate
 from runbooks.models import Approval, Run, RunEvent, StepAttempt, StepRun
 
 ADVANCE_TASK = "runbooks.advance"
+MOST_HINTS = 16
+"""Hints of one transition. Whoever claims a step takes others of its run along; the sweeper announces the rest."""
+
 NEEDLESS = "Nobody needs its answer any more."
 S = StepStatus
 
@@ -169,6 +172,13 @@ class Transition:
         ended = (key for key in self._touched if self.state.node(key).status != S.EXECUTING)
         return [self.live.ids[key] for key in ended if key in self.live.ids]
 
+    def gated_in(self, slot: str) -> int:
+        """How many calls of this slot this transition has let through: their rows do not say so yet."""
+        return sum(
+            limits.slot == slot and self.state.node(key).status == S.EXECUTING
+            for key, limits in self.limits.items()
+        )
+
     # Rows ---------------------------------------------------------------------------------------
 
     def has_row(self, key: str) -> bool:
@@ -301,7 +311,7 @@ class Transition:
                 values |= {"state": S.WAITING.value, "owner": ""}
         elif self.state.ended and node.status == S.PENDING:
             values |= {"state": S.CANCELLED.value, "reason": "The run ended before its turn came again."}
-        elif node.status == S.READY and (node.ready_at is None or node.ready_at <= self.now):
+        elif node.status == S.READY and self._announces(node):
             values["hinted_at"] = self.now
             self._hints.append((row_id, self._pool(key)))
         elif node.status == S.READY:
@@ -311,6 +321,11 @@ class Transition:
         else:
             guard = self.guards.get(key)
             batch.update(StepRun, row_id, values, where=guard, guarded=guard is not None)
+
+    def _announces(self, node: NodeState) -> bool:
+        """Whether a hint is sent about a ready step: if it is due, and the first ones do not announce the others."""
+        is_due = node.ready_at is None or node.ready_at <= self.now
+        return is_due and len(self._hints) < MOST_HINTS
 
     def _free_slot(self, key: str, row_id: uuid.UUID) -> None:
         """A step that limits its concurrency has ended, or has not begun: whoever waits for its slot is woken."""

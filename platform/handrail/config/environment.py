@@ -144,7 +144,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "HANDRAIL_WORKER_CONCURRENCY",
         "2",
-        "How many steps one `handrail worker` executes at once.",
+        "How many runs one `handrail worker` works on at once, each in a process of its own.",
+        form=POSITIVE,
+    ),
+    Setting(
+        "HANDRAIL_WORKER_THREADS",
+        "8",
+        "How many steps of one run each of these processes executes at once, where the runbook lets them.",
         form=POSITIVE,
     ),
     Setting(

@@ -107,7 +107,7 @@ def test_a_claim_in_doubt_that_was_taken_back_meanwhile_is_left_alone(
         claim_step(ready_steps(run)[0], me)
     StepRun.objects.filter(run=run).update(lease_until=recover.database_now() - lease())
     assert recover.recover_expired() == 1
-    assert settle(doubt.value.written, me) is None
+    assert settle(doubt.value.written, me) == []
 
 
 @pytest.mark.parametrize("error", [DataError("full"), InterfaceError("gone"), OSError(28, "no space")])
@@ -115,14 +115,14 @@ def test_a_result_is_kept_until_the_database_takes_it(
     stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     run = stage.start(stage.publish(TWO))
-    left, real = [error] * 3, drive.complete
+    left, real = [error] * 3, drive.complete_all
 
     def complete(*given: object, **named: object) -> object:
         if left:
             raise left.pop()
         return real(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(drive, "complete", complete)
+    monkeypatch.setattr(drive, "complete_all", complete)
     stage.drive(run)
     assert run.state == "succeeded"
     assert len(calls.calls) == 2
