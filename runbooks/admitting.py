@@ -22,6 +22,7 @@ from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, HandrailError, Invalid
 from handrail.shared.failpoints import reach
 from handrail.shared.ids import short
+from handrail.shared.statements.writing import Lost
 from runbooks import runs
 from runbooks.engine import events as e
 from runbooks.execution.admission import (
@@ -39,7 +40,6 @@ from runbooks.execution.auditing import ENGINE
 from runbooks.execution.live import Unreadable
 from runbooks.execution.starting import begun, held
 from runbooks.execution.transition import Transition, open_transition
-from runbooks.execution.writing import Lost
 from runbooks.hooks import RunChange
 from runbooks.models import Run
 from runbooks.refusals import tell

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypedDict, Unpack
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from handrail.accounts.permissions import Permission, authorize
 from handrail.alerts.models import Alert
@@ -21,6 +21,7 @@ from handrail.shared.errors import Conflict, Invalid, NotFound
 from handrail.shared.failpoints import reach
 from handrail.shared.ids import new_id
 from handrail.shared.links import run_url
+from handrail.shared.statements.writing import insert_once
 from runbooks.acting import opened_run, visible_run
 from runbooks.engine import events as e
 from runbooks.engine.deciding import decided, retry_refusal
@@ -222,17 +223,13 @@ def _attached(run: Run, verdict: Attached, actor: Actor) -> StartResult:
 
 def _insert_once(run: Run) -> Run | None:
     """Insert the run; or the open run that has its key already."""
-    try:
-        with transaction.atomic():
-            run.save(force_insert=True)
-    except IntegrityError:
-        existing = Run.objects.filter(
-            runbook_id=run.runbook_id, dedupe_key=run.dedupe_key, is_open=True
-        ).first()
-        if existing is None:
-            raise
-        return existing
-    return None
+    if insert_once(run):
+        return None
+    existing = Run.objects.filter(runbook_id=run.runbook_id, dedupe_key=run.dedupe_key, is_open=True).first()
+    if existing is None:
+        # It has ended since; now nothing is in the way.
+        run.save(force_insert=True)
+    return existing
 
 
 @transaction.atomic

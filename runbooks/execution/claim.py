@@ -15,6 +15,9 @@ from django.db.models import Q, QuerySet
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Invalid
 from handrail.shared.failpoints import reach
+from handrail.shared.statements.reading import fetch
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import Lost, Parameter, adapted
 from runbooks.engine import events as e
 from runbooks.engine.commands import StartStep, start_of
 from runbooks.engine.state import Key, key_of
@@ -24,12 +27,9 @@ from runbooks.execution.at_once import asking_nothing, is_quiet, open_at_once
 from runbooks.execution.fate import Unanswered, Written
 from runbooks.execution.gate import Work, gate
 from runbooks.execution.live import LiveRun, Unreadable, load, remember, remembered, see
-from runbooks.execution.reading import fetch
 from runbooks.execution.rows import pool_of
-from runbooks.execution.shapes import table
 from runbooks.execution.transition import NeedsLock, Transition, open_transition
 from runbooks.execution.worker import Me, lease
-from runbooks.execution.writing import Lost, Parameter, adapted
 from runbooks.models import Run, StepRun
 from runbooks.steps.registry import UnknownAction, is_known
 

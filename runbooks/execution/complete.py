@@ -11,6 +11,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from handrail.shared.failpoints import reach
+from handrail.shared.statements.writing import Lost
 from runbooks.engine import events as e
 from runbooks.engine.compensation import capture
 from runbooks.engine.outcomes import Attempted, silent, unsuccessful
@@ -27,7 +28,6 @@ from runbooks.execution.fate import Unanswered, Written
 from runbooks.execution.gate import Work
 from runbooks.execution.transition import Attempt, NeedsLock, Transition, open_transition
 from runbooks.execution.worker import Me
-from runbooks.execution.writing import Lost
 from runbooks.language.definition import Json, WaitUntilStep
 from runbooks.steps.base import Failure, Success
 

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from handrail.audit.chain import link, run_event
 from handrail.shared.artifacts import shrink
+from handrail.shared.statements.writing import Value
 from runbooks.engine import events as e
 from runbooks.engine.events import Event
 from runbooks.engine.state import RunState, run_status
 from runbooks.execution.rows import light
-from runbooks.execution.writing import Value
 from runbooks.models import Run
 
 _STEERING = (e.RunPaused, e.RunResumed, e.CancelRequested, e.RunHandedOver, e.RunReopened)

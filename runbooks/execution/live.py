@@ -17,13 +17,13 @@ from django.db import connection
 from handrail.shared.artifacts import ArtifactMissing, expand
 from handrail.shared.clock import steady
 from handrail.shared.errors import HandrailError, NotFound
+from handrail.shared.statements.reading import Row, clock, columns, fetch, moment_of
+from handrail.shared.statements.shapes import table
 from runbooks.engine import events as e
 from runbooks.engine.apply import replay
 from runbooks.engine.compensation import inside
 from runbooks.engine.events import Event, from_row
 from runbooks.engine.state import RunState, key_of
-from runbooks.execution.reading import Row, clock, columns, fetch, moment_of
-from runbooks.execution.shapes import table
 from runbooks.language.definition import ActionStep, ApprovalStep, Json, Runbook, Step
 from runbooks.models import KillSwitch, Run, RunbookVersion, RunEvent, StepRun
 from runbooks.versions import definition_of

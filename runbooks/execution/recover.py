@@ -13,6 +13,8 @@ from django.db.models import Q
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Invalid
 from handrail.shared.failpoints import reach
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import Lost, adapted
 from handrail.shared.wakeups import pool_queue, send
 from runbooks.engine import events as e
 from runbooks.engine.commands import start_of
@@ -21,10 +23,8 @@ from runbooks.engine.state import key_of
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.advancing import advance
 from runbooks.execution.live import Unreadable
-from runbooks.execution.shapes import table
 from runbooks.execution.subruns import collect
 from runbooks.execution.transition import ADVANCE_TASK, Attempt, Transition, open_transition
-from runbooks.execution.writing import Lost, adapted
 from runbooks.models import Run, StepRun
 
 log = structlog.get_logger(__name__)

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import cast
 
 from handrail.shared.artifacts import shrink
+from handrail.shared.statements.writing import Value
 from runbooks.engine.commands import start_of
 from runbooks.engine.state import STEP, Key, NodeState
 from runbooks.engine.transitions import StepStatus
-from runbooks.execution.writing import Value
 from runbooks.language.definition import ActionStep, Effect, Json, Runbook, Step, WaitUntilStep
 from runbooks.models import Run
 

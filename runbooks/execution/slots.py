@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from handrail.shared.clock import database_now
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import adapted
 from handrail.shared.wakeups import pool_queue, send
-from runbooks.execution.shapes import table
-from runbooks.execution.writing import adapted
 from runbooks.models import StepRun
 
 ADVANCE_TASK = "runbooks.advance"

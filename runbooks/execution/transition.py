@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import transaction
 
 from handrail.shared.ids import new_id
+from handrail.shared.statements.writing import Batch, Lost, Value
 from handrail.shared.wakeups import pool_queue, send
 from runbooks.approvals import close_open
 from runbooks.engine import events as e
@@ -23,7 +24,6 @@ from runbooks.execution.auditing import audit
 from runbooks.execution.history import Addition, added
 from runbooks.execution.live import LiveRun, lock_row, locked, switched
 from runbooks.execution.slots import slot_freed
-from runbooks.execution.writing import Batch, Lost, Value
 from runbooks.hooks import RunChange, run_changed
 from runbooks.language.definition import ActionStep, Json, Step
 from runbooks.language.rates import Rate
@@ -70,7 +70,7 @@ class Transition:
 
     ``state`` is the run as it will be. ``columns`` are further columns of rows, by key, ``run_columns`` of the run's
     own row; ``guards`` are the conditions without which the whole transition is refused
-    (:class:`~runbooks.execution.writing.Lost`).
+    (:class:`~handrail.shared.statements.writing.Lost`).
     """
 
     def __init__(self, live: LiveRun, now: datetime, *, switches: bool = True, locked: bool = True) -> None:
@@ -211,7 +211,7 @@ class Transition:
 
         ``within``: the transition that has begun this run. It audits what happened here, last of all.
 
-        Raises :class:`~runbooks.execution.writing.Lost` if a guarded row is not what it should be.
+        Raises :class:`~handrail.shared.statements.writing.Lost` if a guarded row is not what it should be.
         """
         if not self.events:
             return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import connection
 
 from handrail.shared.clock import database_now
-from runbooks.execution.shapes import table
-from runbooks.execution.writing import adapted
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import adapted
 from runbooks.models import Run, StepRun
 
 

@@ -13,11 +13,11 @@ from django.db import connection
 from django.db.models import Model
 
 from handrail.config.wiring import DUTIES
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import adapted
 from runbooks.execution.drive import Driver
 from runbooks.execution.heart import Heart
-from runbooks.execution.shapes import table
 from runbooks.execution.worker import Me
-from runbooks.execution.writing import adapted
 from runbooks.models import Run, RunEvent, StepRun
 from tests.bench.measuring import Figure, seconds
 from tests.bench.processes import Process, free_ports, listens, until

@@ -36,6 +36,7 @@ from handrail.accounts.roles import (
 )
 from handrail.shared.actors import Actor, ActorKind, Channel
 from handrail.shared.errors import Forbidden, NotFound
+from handrail.shared.statements.compiled import Compiled
 
 __all__ = ["Permission", "allows", "authorize", "holders", "holdings", "remembered", "visible_projects"]
 
@@ -169,6 +170,11 @@ def _of_user(user_id: uuid.UUID, project_id: uuid.UUID | None) -> frozenset[Perm
 
 def _marks(user_id: uuid.UUID, project_id: uuid.UUID | None) -> set[str]:
     """What the database says of an account, in one query: its flags, and its grants on a project."""
+    rows = _FLAGS.rows(user_id) if project_id is None else _GRANTS.rows(user_id, project_id)
+    return {mark for (mark,) in rows}
+
+
+def _marks_of(user_id: uuid.UUID, project_id: uuid.UUID | None = None) -> QuerySet[User, tuple[str]]:
     account = User.objects.order_by().filter(pk=user_id, is_active=True)
     parts: list[QuerySet[User, tuple[str]]] = [
         account.values_list(Value(_ACTIVE)),
@@ -176,11 +182,14 @@ def _marks(user_id: uuid.UUID, project_id: uuid.UUID | None) -> set[str]:
         account.filter(is_auditor=True).values_list(Value(_AUDITOR)),
     ]
     if project_id is None:
-        return {mark for (mark,) in parts[0].union(*parts[1:])}
+        return parts[0].union(*parts[1:])
     direct = ProjectUserPermission.objects.filter(user=user_id, content_object=project_id)
     by_team = ProjectGroupPermission.objects.filter(group__user=user_id, content_object=project_id)
     grants = [rows.order_by().values_list("permission__codename") for rows in (direct, by_team)]
-    return {mark for (mark,) in parts[0].union(*parts[1:], *grants)}
+    return parts[0].union(*parts[1:], *grants)
+
+
+_FLAGS, _GRANTS = Compiled(_marks_of), Compiled(_marks_of)
 
 
 def _from_marks(marks: set[str], *, of_project: bool) -> frozenset[Permission]:

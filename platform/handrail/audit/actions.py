@@ -14,6 +14,9 @@ from handrail.audit.models import AuditEntry, AuditHead
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
 from handrail.shared.jsonvalue import JsonValue, storable, storable_text
+from handrail.shared.statements.reading import columns, fetch
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import Batch, new_row, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +79,25 @@ def record(
         previous_hash=head.hash,
     )
     entry.hash = link(head.hash, entry_of(entry))
-    entry.save(force_insert=True)
-    AuditHead.objects.filter(pk=head.pk).update(n=entry.n, hash=entry.hash)
+    batch = Batch()
+    batch.insert(AuditEntry, [new_row(entry)])
+    batch.update(AuditHead, INSTALLATION, {"n": entry.n, "hash": entry.hash}, guarded=True)
+    batch.execute()
+    written(entry)
     return entry
 
 
 def _locked_head() -> AuditHead:
     """The chain's last place, locked until the transaction ends."""
-    heads = AuditHead.objects.select_for_update().filter(pk=INSTALLATION)
-    head = heads.first()
-    if head is None:
-        # The very first act: whoever loses the race to create the row waits for the winner's.
-        AuditHead.objects.bulk_create([AuditHead(chain=INSTALLATION)], ignore_conflicts=True)
-        head = heads.get()
-    return head
+    lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
+    text = " ".join(["SELECT", columns(AuditHead).of("head"), "FROM", table(AuditHead), "AS head"])
+    rows = fetch(f"{text} WHERE head.chain = %s {lock}", [INSTALLATION])
+    if rows:
+        head: AuditHead = columns(AuditHead).instance(rows[0])
+        return head
+    # The very first act: whoever loses the race to create the row waits for the winner's.
+    AuditHead.objects.bulk_create([AuditHead(chain=INSTALLATION)], ignore_conflicts=True)
+    return AuditHead.objects.select_for_update().get(pk=INSTALLATION)
 
 
 def _named(obj: models.Model) -> AuditObject:

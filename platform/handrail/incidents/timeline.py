@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeAlias, TypedDict, Unpack
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from handrail.incidents.lifecycle import Status
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
+from handrail.shared.statements.reading import Row, fetch
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import Batch, new_row, written
 
 MAX_TEXT = 4_000
 MAX_URL = 300
@@ -47,25 +50,42 @@ def add(
     dedupe_key = details.get("dedupe_key", "")[:MAX_KEY]
     # Nobody comes back from a failure in here: the transaction around it has the savepoint, if it wants one.
     with transaction.atomic(savepoint=False):
-        # FOR NO KEY UPDATE: inserting rows that point to the incident need not wait for us.
-        rows = Incident.objects.select_for_update(no_key=True).filter(pk=incident.pk)
-        last, status, draft_due_at = rows.values_list("timeline_n", "status", "draft_due_at").get()
-        if dedupe_key:
-            known = TimelineEvent.objects.filter(incident=incident.pk, dedupe_key=dedupe_key).first()
-            if known is not None:
-                return known
+        last, status, draft_due_at = _locked(incident.pk)
+        if dedupe_key and (known := _known(incident.pk, dedupe_key)) is not None:
+            return known
         place = last + 1
         event = _event(incident, kind, text, actor, details)
         event.n = place
         event.dedupe_key = dedupe_key
-        event.save(force_insert=True)
         changes: dict[str, object] = {"timeline_n": place}
         if status in (Status.RESOLVED, Status.CLOSED) and draft_due_at is None:
             # What happens after the end belongs into the postmortem, too.
             changes["draft_due_at"] = incident.draft_due_at = now()
-        Incident.objects.filter(pk=incident.pk).update(**changes)
+        batch = Batch()
+        batch.insert(TimelineEvent, [new_row(event)])
+        batch.update(Incident, incident.pk, changes, guarded=True)
+        batch.execute()
+    written(event)
     incident.timeline_n = place
     return event
+
+
+def _locked(incident_id: uuid.UUID) -> Row:
+    """The incident's last place, its status and when its draft is due. Raises Incident.DoesNotExist."""
+    # Inserting rows that point to the incident need not wait for us.
+    lock = "FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
+    text = ["SELECT timeline_n, status, draft_due_at FROM", table(Incident), "WHERE id = %s", lock]
+    rows = fetch(" ".join(text), [incident_id])
+    if not rows:
+        raise Incident.DoesNotExist
+    return rows[0]
+
+
+def _known(incident_id: uuid.UUID, dedupe_key: str) -> TimelineEvent | None:
+    text = ["SELECT id FROM", table(TimelineEvent), "WHERE incident_id = %s AND dedupe_key = %s"]
+    # The index holds only events that have a key.
+    rows = fetch(" ".join([*text, "AND dedupe_key <> ''"]), [incident_id, dedupe_key])
+    return TimelineEvent.objects.get(pk=rows[0][0]) if rows else None
 
 
 def _event(incident: Incident, kind: str, text: str, actor: Actor, details: Details) -> TimelineEvent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 
 from handrail.accounts.models import Project
@@ -17,6 +17,7 @@ from handrail.outbox.models import OutboxMessage
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict
+from handrail.shared.statements.writing import insert_once
 from handrail.shared.wakeups import wake
 
 DELIVER_TASK = "outbox.deliver"
@@ -60,7 +61,7 @@ def enqueue(
         due_at=due_at,
         destination=options.get("destination", ""),
     )
-    message = _rearm(fresh) or _insert(fresh)
+    message = fresh if insert_once(fresh) else _replaced(fresh)
     wake(DELIVER_TASK)
     return message
 
@@ -90,17 +91,12 @@ def retry_message(message: OutboxMessage, *, actor: Actor) -> OutboxMessage:
     return OutboxMessage.objects.get(pk=message.pk)
 
 
-def _insert(fresh: OutboxMessage) -> OutboxMessage:
-    """Store the message; when another transaction has just stored the same key, re-arm that one."""
-    try:
-        with transaction.atomic():
-            fresh.save(force_insert=True)
-    except IntegrityError:
-        existing = _rearm(fresh)
-        if existing is None:
-            raise
-        return existing
-    return fresh
+def _replaced(fresh: OutboxMessage) -> OutboxMessage:
+    """Re-arm the stored message of the same key; one that was removed just now is stored anew."""
+    existing = _rearm(fresh)
+    if existing is None:
+        fresh.save(force_insert=True)
+    return existing or fresh
 
 
 def _rearm(fresh: OutboxMessage) -> OutboxMessage | None:

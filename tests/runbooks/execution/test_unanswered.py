@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from handrail.audit.models import AuditEntry
 from handrail.shared.clock import steady
 from handrail.shared.failpoints import WATCHERS, FailPoint
+from handrail.shared.statements.writing import Batch
 from runbooks.execution import drive, recover
 from runbooks.execution.claim import claim_step
 from runbooks.execution.effect import Ended, perform
@@ -20,7 +21,6 @@ from runbooks.execution.fate import Unanswered, settle
 from runbooks.execution.heart import Heart
 from runbooks.execution.patience import Patience
 from runbooks.execution.worker import Me, lease
-from runbooks.execution.writing import Batch
 from runbooks.models import LogLine, RunEvent, StepRun
 from runbooks.steps.base import ActionContext, Outcome, Success
 from tests.runbooks.execution.stage import Scripted, Stage, ready_steps, states

@@ -79,9 +79,23 @@ def _part(shape: Shape, places: Iterator[str], *, depends: bool) -> str:
 
 def _typed_for(shape: Shape, places: Iterator[str]) -> Iterator[str]:
     """The places of an update, each with the type of its column."""
-    columns = [*shape.columns, "id"]
+    columns = [*shape.columns, _key(shape)]
     columns += [column for column, options in shape.where for _ in range(options)]
     return (f"{next(places)}::{_type(shape.model, column)}" for column in columns)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def once(shape: Shape) -> str:
+    """One row, unless another one has one of its unique keys: then nothing. It gives a row when it has inserted one."""
+    if connection.vendor == "postgresql":
+        places = ", ".join(f"${n}::{_type(shape.model, column)}" for n, column in enumerate(shape.columns, 1))
+    else:
+        places = ", ".join(["%s"] * len(shape.columns))
+    return " ".join([_insert(shape), "VALUES (", places, ") ON CONFLICT DO NOTHING RETURNING 1"])
+
+
+def _key(shape: Shape) -> str:
+    return shape.model._meta.pk.column
 
 
 def _insert(shape: Shape) -> str:
@@ -90,7 +104,7 @@ def _insert(shape: Shape) -> str:
 
 def _update(shape: Shape, places: Iterator[str]) -> str:
     assignments = ", ".join(f"{column} = {next(places)}" for column in shape.columns)
-    conditions = [f"id = {next(places)}"]
+    conditions = [f"{_key(shape)} = {next(places)}"]
     for column, options in shape.where:
         given = [next(places) for _ in range(options)]
         conditions.append(f"{column} IN ({', '.join(given)})" if options > 1 else f"{column} = {given[0]}")

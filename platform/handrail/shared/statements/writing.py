@@ -14,11 +14,11 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, cast
 
-from django.db import DataError, connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, DataError, connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 
 from handrail.shared.clock import steady, tell_time
-from runbooks.execution.shapes import Shape, alone, together
+from handrail.shared.statements.shapes import Shape, alone, once, together
 
 Parameter = bool | int | float | str | uuid.UUID | datetime | None
 """What goes to the driver."""
@@ -61,7 +61,7 @@ class Batch:
     def update(
         self,
         model: type[models.Model],
-        pk: uuid.UUID,
+        pk: uuid.UUID | str,
         changes: Mapping[str, Value],
         *,
         where: Mapping[str, Value] | None = None,
@@ -146,6 +146,38 @@ class Batch:
                 if n == 0 and shape.decides and cursor.rowcount != 1:
                     return False
         return True
+
+
+def new_row(instance: models.Model) -> dict[str, Value]:
+    """The columns of a row that is not there yet, with what saving the instance would fill in."""
+    return {field.column: field.pre_save(instance, add=True) for field in instance._meta.concrete_fields}
+
+
+def insert_once(instance: models.Model) -> bool:
+    """Insert a new row; False where one with one of its unique keys is there, or is being committed, already.
+
+    That is no error that a savepoint would have to undo.
+    """
+    model, values = type(instance), new_row(instance)
+    documents, on_postgresql = json_columns(model), connection.vendor == "postgresql"
+    adapt = _as_text if on_postgresql else _as_sqlite
+    given = [to_json(value) if name in documents else adapt(value) for name, value in values.items()]
+    text = once(Shape(model, tuple(values), rows=1))
+    if on_postgresql:
+        is_new = bool(prepared(text, given))
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(text, given)
+            is_new = bool(cursor.fetchall())
+    if is_new:
+        written(instance)
+    return is_new
+
+
+def written(instance: models.Model) -> None:
+    """Say of an instance that its row is there now: saving it updates the row from now on."""
+    instance._state.adding = False  # noqa: SLF001  how Django itself says so, and documents it
+    instance._state.db = DEFAULT_DB_ALIAS  # noqa: SLF001
 
 
 def prepared(text: str, values: Sequence[Parameter]) -> list[tuple[Any, ...]]:

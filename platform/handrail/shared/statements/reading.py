@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model
 
 from handrail.shared.clock import tell_time
-from runbooks.execution.writing import Value, adapted, prepared
+from handrail.shared.statements.writing import Value, adapted, prepared
 
 M = TypeVar("M", bound=Model)
 
