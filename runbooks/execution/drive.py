@@ -76,16 +76,24 @@ class Driver:
         made = 0
         shift = self._crew.begin()
         shift.begin(works)
-        problem: Error | OSError | None = None
+        problem: Exception | None = None
         while ended := [Done(work, how) for work, how in shift.ended()]:
             made += len(ended)
             try:
                 shift.begin(self._complete(ended, 0 if problem else shift.room))
-            except (Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001  raised below, when nothing is left that it could harm
                 problem = error
+            finally:
+                self._release(ended)
         if problem is not None:
             raise problem
         return made
+
+    def _release(self, done: list[Done]) -> None:
+        """Let go the leases of calls that were made aside: their results are written, or are given up."""
+        for one in done:
+            if one.ended.held is not None:
+                self._heart.release(one.ended.held)
 
     def _claimed(self, claim: Callable[[], list[Work]]) -> list[Work]:
         """What was claimed; also by a commit of whose fate the database said nothing, as soon as it answers again.

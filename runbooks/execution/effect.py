@@ -41,21 +41,32 @@ class RaisedByAction(Exception):
 class Ended:
     """How a call ended, redacted. ``lost``: it is no longer ours to tell. ``cancelled``: it was told to stop.
 
-    ``silent``: it was stopped because it had shown nothing for longer than the step's ``heartbeat``.
+    ``silent``: it was stopped because it had shown nothing for longer than the step's ``heartbeat``. ``held``: its
+    lease, which whoever writes the result releases: until then somebody else may be written first.
     """
 
     outcome: Outcome
     lost: bool = False
     cancelled: bool = False
     silent: bool = False
+    held: Held | None = None
 
 
 def perform(work: Work, heart: Heart, *, aside: bool = False) -> Ended:
     """Make the call that passed the gate.
 
     ``aside``: beside others of this process. Then it keeps no connection of the database to itself while it lasts: the
-    heart, and those who complete, need them.
+    heart, and those who complete, need them. And its lease is renewed until its result is written, which may have to
+    wait for that of another one.
     """
+    ended = _perform(work, heart, aside=aside)
+    if ended.held is not None and not aside:
+        heart.release(ended.held)
+        return replace(ended, held=None)
+    return ended
+
+
+def _perform(work: Work, heart: Heart, *, aside: bool) -> Ended:
     try:
         secrets = _secrets(work)
     except HandrailError as error:
@@ -79,19 +90,25 @@ def perform(work: Work, heart: Heart, *, aside: bool = False) -> Ended:
     try:
         reach("effect.before")
         if not still_ours(held, work.begun):
-            return Ended(Failure("lease_lost", "The lease ended before the call was made."), lost=True)
+            refused = Failure("lease_lost", "The lease ended before the call was made.")
+            return Ended(refused, lost=True, held=held)
         if aside:
             connection.close()
         outcome = _call(work, inputs, secrets, redactor, held)
         reach("effect.after")
-    finally:
+        return _told(held, _clean(outcome, redactor))
+    except BaseException:
         heart.release(held)
+        raise
+
+
+def _told(held: Held, outcome: Outcome) -> Ended:
+    """The call has ended so; its log is complete."""
     held.log.close()
-    clean = _clean(outcome, redactor)
-    if held.silent.is_set() and isinstance(clean, Failure):
+    if held.silent.is_set() and isinstance(outcome, Failure):
         # Stopped for its silence, not because anybody wanted it to stop.
-        return Ended(_silence(held, clean), held.lost.is_set(), silent=True)
-    return Ended(clean, held.lost.is_set(), held.cancelled.is_set())
+        return Ended(_silence(held, outcome), held.lost.is_set(), silent=True, held=held)
+    return Ended(outcome, held.lost.is_set(), held.cancelled.is_set(), held=held)
 
 
 def _heartbeat(work: Work) -> float | None:

@@ -188,4 +188,7 @@ def _processes(folder: Path, url: str) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        import shutil
+
+        shutil.copy(folder / "worker.log", f"/tmp/b/worker-{os.getpid()}.log")
         connections.close_all()

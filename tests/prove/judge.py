@@ -12,6 +12,7 @@ from handrail.audit.chain import INSTALLATION
 from handrail.audit.models import AuditEntry
 from handrail.audit.trail import head, installation_links
 from handrail.audit.verification import Verifier
+from handrail.shared.clock import database_now
 from runbooks import histories
 from runbooks.engine.apply import replay
 from runbooks.engine.events import from_row
@@ -36,6 +37,23 @@ class Verdict:
         return not (self.lost or self.doubled or self.stuck)
 
 
+TOLD_OF_STUCK = 12
+"""The last events of a stuck run that the report tells."""
+
+
+def _where_it_stands(run: Run) -> str:
+    """What whoever looks for the reason needs, as the database is gone with the proof."""
+    rows = [
+        f"{key_of(row.node, row.iteration, row.role)}={row.state}/{row.attempt} fence {row.fence} owner {row.owner}"
+        f" ready {row.ready_at} due {row.due_at} hinted {row.hinted_at} lease {row.lease_until}"
+        for row in StepRun.objects.filter(run=run)
+        if row.state not in (StepRun.State.SUCCEEDED, StepRun.State.CANCELLED, StepRun.State.SKIPPED)
+    ]
+    last = RunEvent.objects.filter(run=run).order_by("-n")[:TOLD_OF_STUCK]
+    events = [f"{event.at.time()} {event.type} {event.data.get('key', '')}" for event in reversed(last)]
+    return f"now {database_now().time()}; rows: {'; '.join(rows)}; history: {'; '.join(events)}"
+
+
 def judge(ledger: Ledger, told: Path, died: dict[int, float]) -> Verdict:
     """``died``: when, on the monotonic clock, each process was killed."""
     verdict = Verdict()
@@ -50,7 +68,7 @@ def judge(ledger: Ledger, told: Path, died: dict[int, float]) -> Verdict:
     for run in Run.objects.select_related("runbook").iterator():
         scenario = by_slug[run.runbook.slug]
         if run.is_open:
-            verdict.stuck.append(f"run {run.pk} ({scenario.slug}) is {run.state}")
+            verdict.stuck.append(f"run {run.pk} ({scenario.slug}) is {run.state}: {_where_it_stands(run)}")
             continue
         if run.state != scenario.state:
             verdict.lost.append(f"run {run.pk} ({scenario.slug}) ended {run.state}, not {scenario.state}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from handrail.alerts import decisions, kinds
 from handrail.alerts.events import AlertEvent, AlertStatus
@@ -14,6 +14,7 @@ from handrail.alerts.models import Alert, Delivery
 from handrail.alerts.placing import environment_of, service_of
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
+from handrail.shared.statements.writing import insert, insert_once
 
 LATE_DUPLICATE = timedelta(minutes=15)
 """How long after an episode's end its own firing may still arrive, from a peer or from a retry."""
@@ -75,15 +76,13 @@ def _open(applying: _Applying) -> str:
     if stale:
         return stale
     alert = _new_episode(applying)
-    try:
-        with transaction.atomic():
-            alert.save(force_insert=True)
-    except IntegrityError:
+    if not insert_once(alert):
         # Another process (a peer's copy of the same notification) was faster: theirs is the episode.
         known = _open_episode(delivery, event.fingerprint)
-        if known is None:
-            raise
-        return _repeat(known, applying)
+        if known is not None:
+            return _repeat(known, applying)
+        # It has ended since; now nothing is in the way.
+        insert(alert)
     words = f"Opened an episode: {event.status} since {alert.started_at:%Y-%m-%d %H:%M:%S} UTC"
     return _tell(alert, AlertChangeKind.OPENED, applying, words)
 

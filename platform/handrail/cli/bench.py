@@ -14,7 +14,7 @@ import click
 
 from handrail.shared.errors import Invalid
 
-FIGURES = ("chain", "parallel", "runs", "webhook", "click", "crowd")
+FIGURES = ("chain", "parallel", "runs", "waiting", "webhook", "click", "crowd")
 _DATABASES = ("postgres", "postgresql")
 _BROKERS = ("redis", "rediss", "amqp", "amqps")
 

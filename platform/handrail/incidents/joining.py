@@ -10,6 +10,7 @@ from handrail.incidents.models import Incident, IncidentAlert, TimelineEvent
 from handrail.incidents.severities import severity_of_alert, worse
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.links import alert_url
+from handrail.shared.statements.writing import insert
 
 MAX_REASON = 500
 
@@ -19,7 +20,7 @@ def join(row: Incident, alert: Alert, why: str, *, actor: Actor, at: datetime) -
     # Under the incident's lock nobody else can join it in between.
     if not IncidentAlert.objects.filter(incident=row, alert=alert).exists():
         reason = timeline.shortened(why, MAX_REASON)
-        IncidentAlert.objects.create(incident=row, alert=alert, joined_at=at, reason=reason)
+        insert(IncidentAlert(incident=row, alert=alert, joined_at=at, reason=reason))
         _tell(row, alert, actor, at)
     changed = ["resolve_due_at"] if row.resolve_due_at is not None else []
     row.resolve_due_at = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from django.db.models import Max
+from django.db import connection
 
 from handrail.accounts.models import Project
 from handrail.incidents.models import Incident
+from handrail.shared.statements.reading import fetch
+from handrail.shared.statements.shapes import table
 
 
 def lock_project(project: Project) -> None:
@@ -13,10 +15,12 @@ def lock_project(project: Project) -> None:
 
     In the lock order it comes after alerts and before incidents. Whoever has the lock may take it again.
     """
-    Project.objects.select_for_update(no_key=True).values_list("pk").get(pk=project.pk)
+    lock = "FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
+    if not fetch(" ".join(["SELECT id FROM", table(Project), "WHERE id = %s", lock]), [project.pk]):
+        raise Project.DoesNotExist
 
 
 def next_number(project: Project) -> int:
     """The next free number; call it only under :func:`lock_project`."""
-    last = Incident.objects.filter(project=project).aggregate(last=Max("number"))["last"]
-    return int(last or 0) + 1
+    text = " ".join(["SELECT max(number) FROM", table(Incident), "WHERE project_id = %s"])
+    return int(fetch(text, [project.pk])[0][0] or 0) + 1

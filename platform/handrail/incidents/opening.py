@@ -17,6 +17,7 @@ from handrail.incidents.lifecycle import Status
 from handrail.incidents.models import Incident
 from handrail.incidents.numbering import lock_project, next_number
 from handrail.shared.actors import Actor
+from handrail.shared.statements.writing import insert
 
 MAX_TITLE = 300
 
@@ -46,7 +47,7 @@ def create(project: Project, opening: Opening, *, actor: Actor) -> Incident:
     The caller tells the hook and then calls :func:`audited`, so that the audit head is locked last.
     """
     lock_project(project)
-    incident = Incident.objects.create(
+    incident = Incident(
         project=project,
         number=next_number(project),
         title=timeline.shortened(opening.title, MAX_TITLE),
@@ -60,6 +61,7 @@ def create(project: Project, opening: Opening, *, actor: Actor) -> Incident:
         related_to=opening.related_to,
         trace_id=opening.trace_id,
     )
+    insert(incident)
     timeline.add(
         incident,
         "incident.opened",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from handrail.accounts.models import Project
@@ -17,7 +17,9 @@ from handrail.outbox.models import OutboxMessage
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict
-from handrail.shared.statements.writing import insert_once
+from handrail.shared.statements.reading import columns, fetch
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import Batch, insert_once
 from handrail.shared.wakeups import wake
 
 DELIVER_TASK = "outbox.deliver"
@@ -45,7 +47,6 @@ def enqueue(
     of one row costs one message. Raises TransactionManagementError outside of a transaction, because a
     message that is not committed with its act may tell of something that never happened.
     """
-    connection = transaction.get_connection()
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(
             "enqueue() must be called inside transaction.atomic(), together with the act it tells of."
@@ -105,7 +106,7 @@ def _rearm(fresh: OutboxMessage) -> OutboxMessage | None:
     One that is being sent stays with its sender, who finds the version changed and sends again: two senders
     at once could leave the older text on top. One that waits for a retry keeps waiting.
     """
-    existing = OutboxMessage.objects.select_for_update().filter(dedupe_key=fresh.dedupe_key).first()
+    existing = _locked(fresh.dedupe_key)
     if existing is None:
         return None
     was_dead = existing.state == OutboxMessage.State.DEAD
@@ -121,17 +122,23 @@ def _rearm(fresh: OutboxMessage) -> OutboxMessage | None:
     existing.payload = fresh.payload
     existing.priority = min(existing.priority, fresh.priority) if not done else fresh.priority
     existing.destination = fresh.destination
-    OutboxMessage.objects.filter(pk=existing.pk).update(
-        state=existing.state,
-        attempts=existing.attempts,
-        last_error=existing.last_error,
-        due_at=existing.due_at,
-        kind=existing.kind,
-        payload=existing.payload,
-        priority=existing.priority,
-        destination=existing.destination,
-        version=F("version") + 1,
+    existing.version += 1
+    changed = (
+        "state",
+        "attempts",
+        "last_error",
+        "due_at",
+        "kind",
+        "payload",
+        "priority",
+        "destination",
+        "version",
     )
+    batch = Batch()
+    batch.update(
+        OutboxMessage, existing.pk, {name: getattr(existing, name) for name in changed}, guarded=True
+    )
+    batch.execute()
     if was_dead:
         letters.end(
             "message",
@@ -140,5 +147,11 @@ def _rearm(fresh: OutboxMessage) -> OutboxMessage | None:
             by="Handrail",
             reason="There is something newer to send.",
         )
-    existing.version += 1
     return existing
+
+
+def _locked(dedupe_key: str) -> OutboxMessage | None:
+    lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
+    text = ["SELECT", columns(OutboxMessage).of("message"), "FROM", table(OutboxMessage), "AS message"]
+    rows = fetch(" ".join([*text, "WHERE message.dedupe_key = %s", lock]), [dedupe_key])
+    return columns(OutboxMessage).instance(rows[0]) if rows else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
 from handrail.shared.clock import steady
@@ -27,9 +29,24 @@ def wake(task: str, *args: str, queue: str = "") -> None:
     """Send the hint when the current transaction commits; at once outside of one.
 
     ``args`` are ids, never data: a forged message can only provoke a look at the database. Without a ``queue``
-    it goes to the one of :func:`hint_queue`.
+    it goes to the one of :func:`hint_queue`. A transaction that gives the same hint twice sends it once.
     """
-    transaction.on_commit(lambda: send(task, *args, queue=queue))
+    hint = Hint(task, args, queue)
+    if not any(waiting == hint for _, waiting, *_ in connection.run_on_commit):
+        transaction.on_commit(hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint that is sent when it is called."""
+
+    task: str
+    args: tuple[str, ...]
+    queue: str
+
+    def __call__(self) -> None:
+        """Send it."""
+        send(self.task, *self.args, queue=self.queue)
 
 
 LEFT_ALONE = 5.0

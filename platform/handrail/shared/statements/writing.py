@@ -153,6 +153,14 @@ def new_row(instance: models.Model) -> dict[str, Value]:
     return {field.column: field.pre_save(instance, add=True) for field in instance._meta.concrete_fields}
 
 
+def insert(instance: models.Model) -> None:
+    """Insert the row of a new instance, inside a transaction."""
+    batch = Batch()
+    batch.insert(type(instance), [new_row(instance)])
+    batch.execute()
+    written(instance)
+
+
 def insert_once(instance: models.Model) -> bool:
     """Insert a new row; False where one with one of its unique keys is there, or is being committed, already.
 
