@@ -6,12 +6,13 @@ import threading
 
 import pytest
 
-from runbooks.execution import recover
+from runbooks.execution import drive, recover
 from runbooks.execution.claim import claim_steps
 from runbooks.execution.complete import Done, complete_all
 from runbooks.execution.crew import Crew
 from runbooks.execution.drive import Driver
 from runbooks.execution.effect import Ended
+from runbooks.execution.gate import Work
 from runbooks.execution.heart import Heart
 from runbooks.execution.transition import MOST_HINTS
 from runbooks.execution.worker import Me
@@ -126,3 +127,35 @@ def test_a_call_that_raises_is_left_to_its_lease_and_the_others_are_told() -> No
     while ended := shift.ended():
         told += ended
     assert (sorted(told), shift.room) == ([(1, 10), (3, 30)], 3)
+
+
+def test_a_call_that_ended_keeps_its_lease_until_its_result_is_written(
+    stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, ended = threading.Event(), threading.Event()
+    real_complete, real_perform = drive.complete_all, drive.perform
+    held: set[str] = set()
+
+    def perform(work: Work, heart: Heart, *, aside: bool = False) -> Ended:
+        if work.key == "s1":
+            assert writing.wait(20)
+        found = real_perform(work, heart, aside=aside)
+        if work.key == "s1":
+            ended.set()
+        return found
+
+    def complete_all(done: list[Done], me: Me, **named: int) -> list[Work]:
+        if not writing.is_set():
+            writing.set()
+            assert ended.wait(20)
+            held.update(str(step_id) for step_id in HEARTS[-1]._held)
+        return real_complete(done, me, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(drive, "perform", perform)
+    monkeypatch.setattr(drive, "complete_all", complete_all)
+    run = stage.start(stage.publish(branches(2)))
+    a_wide_driver().drive(StepRun.objects.get(run=run, node="s0").pk)
+    run.refresh_from_db()
+    both = {str(step.pk) for step in StepRun.objects.filter(run=run, node__in=["s0", "s1"])}
+    assert (run.state, held) == (Run.State.SUCCEEDED, both)
+    assert not HEARTS[-1]._held
