@@ -58,6 +58,7 @@ def fresh(definition: Runbook, key: str, row_id: uuid.UUID, run: Run, now: datet
         "effect": effect,
         "inputs": None,
         "input_digest": "",
+        "slot": "",
         "created_at": now,
     }
 

@@ -159,3 +159,39 @@ def test_a_call_that_ended_keeps_its_lease_until_its_result_is_written(
     both = {str(step.pk) for step in StepRun.objects.filter(run=run, node__in=["s0", "s1"])}
     assert (run.state, held) == (Run.State.SUCCEEDED, both)
     assert not HEARTS[-1]._held
+
+
+LOOP = """\
+- id: each
+  kind: for_each
+  items: '["p", "q", "r"]'
+  concurrency: 2
+  steps:
+    - {id: act, uses: test.call, concurrency: {key: db, limit: 9}}
+    - {id: again, uses: test.call}
+- {id: after, uses: test.call}"""
+
+
+@pytest.mark.parametrize("width", [1, WIDTH])
+def test_rows_of_blocks_and_of_calls_that_begin_together_have_all_their_columns(
+    stage: Stage, calls: type[Scripted], width: int
+) -> None:
+    run = stage.start(stage.publish(LOOP))
+    me = Me.in_pools("default")
+    HEARTS.append(Heart(me))
+    driver = Driver(me, HEARTS[-1], width=width)
+    driver.drive(ready_steps(run)[0])
+    run.refresh_from_db()
+    assert run.state == Run.State.SUCCEEDED
+    slots = StepRun.objects.filter(run=run, node="act").values_list("slot", flat=True)
+    assert [slot != "" for slot in slots] == [True] * 3
+
+
+def test_two_items_that_end_together_begin_the_next_together(stage: Stage, calls: type[Scripted]) -> None:
+    run = stage.start(stage.publish(LOOP.replace("concurrency: 2", "concurrency: 3")))
+    me = Me.in_pools("default")
+    works = claim_steps(ready_steps(run)[0], me, room=3)
+    while works:
+        works = complete_all([Done(work, Ended(Success({}))) for work in works], me, room=3)
+    run.refresh_from_db()
+    assert run.state == Run.State.SUCCEEDED
