@@ -96,7 +96,9 @@ class Batch:
         adapted, documents = self._adapted, json_columns(model)
         columns = tuple(rows[0])
         if any(row.keys() != rows[0].keys() for row in rows):
-            raise ValueError(f"rows of {model.__name__} that are inserted together must have the same columns")
+            raise ValueError(
+                f"rows of {model.__name__} that are inserted together must have the same columns"
+            )
         self._shapes.append(Shape(model, columns, rows=len(rows)))
         self._values.append(
             [
