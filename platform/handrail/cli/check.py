@@ -56,6 +56,7 @@ def look() -> Iterator[Finding]:
     """Every finding, in the order in which a person would mend them."""
     yield from _settings()
     yield from _home()
+    yield from _artifacts()
     database = list(_database())
     yield from database
     yield from _broker()
@@ -372,4 +373,24 @@ def _home() -> Iterator[Finding]:
     elif home.stat().st_mode & 0o007:
         yield Finding(
             "home folder", "warning", f"others on this machine can read {home}", f"chmod 700 {home}"
+        )
+
+
+def _artifacts() -> Iterator[Finding]:
+    """Whether what is too large for a row can be kept and read back."""
+    from django.conf import settings
+
+    from handrail.shared.artifacts import ArtifactMissing, probe
+
+    home = Path(settings.HOME)
+    if not home.is_dir() and home in Path(settings.ARTIFACT_STORAGE).parents:
+        return  # said already, and whoever only looks makes no folder
+    try:
+        yield Finding("artifacts", "ok", f"{probe()} keeps what it is given")
+    except (ArtifactMissing, OSError) as error:
+        yield Finding(
+            "artifacts",
+            "error",
+            f"large values cannot be kept: {error}",
+            "see docs/how-to/keep-artifacts-in-a-bucket.md, or unset HANDRAIL_ARTIFACT_STORAGE on every machine",
         )

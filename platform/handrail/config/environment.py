@@ -8,49 +8,27 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from handrail.config.forms import (
+    ADDRESS,
+    BROKER,
+    DATABASE,
+    GRANTS,
+    HTTP,
+    POSITIVE,
+    SECONDS,
+    SEVERITY,
+    STORAGE,
+    WHOLE,
+    Form,
+    one_of,
+)
 from handrail.shared.errors import HandrailError, Invalid
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a value must look like: a pattern for the whole of it, and the words for people."""
-
-    pattern: str
-    words: str
 
 
 class BadSettingError(HandrailError):
     """A variable of the environment is set to something that cannot be."""
 
     code = "bad_setting"
-
-
-WHOLE = Form(r"[0-9]{1,6}", "a whole number")
-POSITIVE = Form(r"0*[1-9][0-9]{0,5}", "a whole number from 1")
-SECONDS = Form(r"[0-9]{1,7}(\.[0-9]{1,6})?", "a number of seconds")
-HTTP = Form(r"https?://[^\s/?#]+[^\s?#]*", "an http or https address, such as https://handrail.example.com")
-_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-ADDRESS = Form(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):" + _PORT, "host:port, such as 127.0.0.1:8000")
-DATABASE = Form(
-    r"(postgres|postgresql)://([^\s/@\[\]]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s/@:\[\]]*)(:[0-9]{1,5})?/[^\s/?#]+(\?\S*)?"
-    r"|sqlite:///[^\s?#]+",
-    "postgres://user:password@host:5432/name (special characters percent-encoded), or sqlite:///path",
-)
-BROKER = Form(
-    r"(redis|rediss|amqp|amqps|filesystem)://\S*",
-    "redis://host:6379/0 or amqp://user:password@host:5672/vhost",
-)
-SEVERITY = Form(r"SEV[1-5]", "SEV1 to SEV5")
-_GRANT = r"[A-Za-z0-9_-]+\s*=\s*(env:HANDRAIL_SECRET_[A-Za-z0-9_]*\*?|file:([^\s,*]+\*?|\*))"
-GRANTS = Form(
-    rf"{_GRANT}(\s*,\s*{_GRANT})*\s*,?",
-    "project=env:HANDRAIL_SECRET_NAME or project=file:path, separated by commas, each with a * at its end or without",
-)
-
-
-def one_of(*words: str) -> Form:
-    """A value that is one of these words, in small letters or large."""
-    return Form(f"(?i:{'|'.join(words)})", f"one of {', '.join(words)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +54,7 @@ SETTINGS: tuple[Setting, ...] = (
         "HANDRAIL_HOME",
         ".handrail",
         "Folder of everything that this machine keeps: the embedded database "
-        "and broker, generated keys, artifacts, audit checkpoints.",
+        "and broker, generated keys, artifacts (without HANDRAIL_ARTIFACT_STORAGE), audit checkpoints.",
     ),
     Setting(
         "HANDRAIL_SESSION_KEY",
@@ -262,6 +240,20 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "HANDRAIL_SLACK_CHANNEL", "#incidents", "The channel of incidents and of approvals that name none."
+    ),
+    Setting(
+        "HANDRAIL_ARTIFACT_STORAGE",
+        "",
+        "Where values over 16 KB and long logs are kept: the absolute path of a folder, or `s3://bucket/prefix` (needs "
+        "`pip install 'handrail[s3]'`; keys and region come from the AWS_ variables, a profile or the machine's role). "
+        "Web, workers and sweepers need the same. Without it, `artifacts` in HANDRAIL_HOME.",
+        form=STORAGE,
+    ),
+    Setting(
+        "HANDRAIL_ARTIFACT_S3_ENDPOINT",
+        "",
+        "The address of an S3-compatible service that is not AWS, such as `https://minio.example.com`.",
+        form=HTTP,
     ),
     Setting(
         "HANDRAIL_AUDIT_CHECKPOINTS",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
+from django.conf import global_settings
 
 from handrail.config.environment import base_url, home, read
 
@@ -201,6 +202,18 @@ else:
         prepare_threshold=2,
     )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- what is too large for a row ----------------------------------------------------------------
+ARTIFACT_STORAGE = read("HANDRAIL_ARTIFACT_STORAGE") or str(HOME / "artifacts")
+ARTIFACT_S3_ENDPOINT = read("HANDRAIL_ARTIFACT_S3_ENDPOINT")
+STORAGES = {
+    **global_settings.STORAGES,
+    "artifacts": {
+        "BACKEND": "integrations.s3.storage.Bucket"
+        if ARTIFACT_STORAGE.startswith("s3://")
+        else "handrail.shared.folder_storage.Folder"
+    },
+}
 
 # --- workers ---------------------------------------------------------------------------------
 BROKER_URL = read("HANDRAIL_BROKER_URL") or f"filesystem://{HOME / 'broker'}"

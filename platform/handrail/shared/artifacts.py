@@ -1,17 +1,16 @@
-"""Values that are too large for a row: kept in files named by their SHA-256, and stood for by a reference."""
+"""Values that are too large for a row: kept in a store under their SHA-256, and stood for by a reference."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import os
-import shutil
+import secrets
 import tempfile
-from pathlib import Path
 from typing import IO
 
-from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import InvalidStorageError, Storage, storages
 
 from handrail.shared.errors import HandrailError
 from handrail.shared.jsonvalue import JsonValue
@@ -21,13 +20,26 @@ LARGEST_IN_ROW = 16 * 1024
 
 MARK = "$artifact"
 _CHUNK = 64 * 1024
+_IN_MEMORY = 1024 * 1024
 
 
 class ArtifactMissing(HandrailError):
-    """A value that a row refers to is not in the artifact folder of this machine."""
+    """A value that a row refers to is not in the store."""
 
     code = "artifact_missing"
     status = 503
+
+
+class ArtifactChanged(ArtifactMissing):
+    """What the store has is not what was kept there."""
+
+    code = "artifact_changed"
+
+
+class ArtifactStoreDown(ArtifactMissing, OSError):
+    """The store cannot be reached; like a full disk, which whoever writes waits for."""
+
+    code = "artifact_store_down"
 
 
 def shrink(value: JsonValue) -> JsonValue:
@@ -60,50 +72,90 @@ def put(content: bytes) -> str:
 
 
 def put_file(content: IO[bytes]) -> str:
-    """The same with a file, from its beginning, without holding it in memory."""
+    """The same with a file, from its beginning, without holding it in memory. Raises OSError."""
     content.seek(0)
-    hashed = hashlib.sha256()
+    hashed, size = hashlib.sha256(), 0
     while chunk := content.read(_CHUNK):
         hashed.update(chunk)
+        size += len(chunk)
     digest = hashed.hexdigest()
-    path = _path(digest)
-    if path.exists():
-        return digest
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    content.seek(0)
-    # Whole or not at all, and on the disk before the row that refers to it commits.
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
-        shutil.copyfileobj(content, part, _CHUNK)
-        part.flush()
-        os.fsync(part.fileno())
-    Path(part.name).replace(path)
+    if _size(digest) != size:
+        content.seek(0)
+        store().save(_name(digest), File(content))
     return digest
 
 
 def open_file(digest: str) -> IO[bytes]:
-    """The bytes with this SHA-256, to be read and closed. Raises :class:`ArtifactMissing`."""
+    """The bytes with this SHA-256, proven, to be read and closed. Raises :class:`ArtifactMissing`."""
+    proven = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by whoever reads it
     try:
-        return _path(digest).open("rb")
-    except (FileNotFoundError, ValueError) as error:
-        raise _missing(digest) from error
+        _fetch(digest, proven)
+    except BaseException:
+        proven.close()
+        raise
+    proven.seek(0)
+    return proven
 
 
 def get(digest: str) -> bytes:
-    """The bytes with this SHA-256. Raises :class:`ArtifactMissing`."""
+    """The bytes with this SHA-256, proven. Raises :class:`ArtifactMissing`."""
+    content = io.BytesIO()
+    _fetch(digest, content)
+    return content.getvalue()
+
+
+def probe() -> str:
+    """Keep something, read it back, remove it; the store's name for people. Raises OSError, ArtifactMissing."""
+    digest = put(secrets.token_bytes(32))
+    get(digest)
+    store().delete(_name(digest))
+    return where()
+
+
+def where() -> str:
+    """The store's name for people."""
+    return str(getattr(store(), "where", "the artifact store"))
+
+
+def store() -> Storage:
+    """The store that HANDRAIL_ARTIFACT_STORAGE names. Raises :class:`ArtifactStoreDown`."""
     try:
-        return _path(digest).read_bytes()
+        return storages["artifacts"]
+    except InvalidStorageError as error:
+        raise ArtifactStoreDown(
+            "HANDRAIL_ARTIFACT_STORAGE names a bucket, but the library for it is not installed: "
+            "pip install 'handrail[s3]' on every machine."
+        ) from error
+
+
+def _fetch(digest: str, into: IO[bytes]) -> None:
+    hashed = hashlib.sha256()
+    try:
+        with store().open(_name(digest)) as kept:
+            while chunk := kept.read(_CHUNK):
+                hashed.update(chunk)
+                into.write(chunk)
     except (FileNotFoundError, ValueError) as error:
-        raise _missing(digest) from error
+        raise ArtifactMissing(
+            f"The stored value {digest[:12]} is not in {where()}; web, workers and sweepers must share one store "
+            "(HANDRAIL_ARTIFACT_STORAGE). If they do, bring it back from a backup."
+        ) from error
+    if hashed.hexdigest() != digest:
+        raise ArtifactChanged(
+            f"The stored value {digest[:12]} in {where()} is not what was kept there: it was changed or damaged. "
+            "Bring it back from a backup."
+        )
 
 
-def _missing(digest: str) -> ArtifactMissing:
-    return ArtifactMissing(
-        f"The stored value {digest[:12]} is not in this machine's artifact folder; "
-        "workers and the web must share HANDRAIL_HOME/artifacts."
-    )
+def _size(digest: str) -> int | None:
+    """How many bytes the store has under this name; None when it has no such thing."""
+    try:
+        return store().size(_name(digest))
+    except FileNotFoundError:
+        return None
 
 
-def _path(digest: str) -> Path:
+def _name(digest: str) -> str:
     if len(digest) != 64 or not digest.isalnum():
         raise ValueError(f"{digest!r} is no SHA-256")
-    return Path(settings.HOME) / "artifacts" / digest[:2] / digest
+    return f"{digest[:2]}/{digest}"

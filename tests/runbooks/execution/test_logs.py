@@ -31,7 +31,8 @@ def step() -> StepRun:
 
 @pytest.fixture(autouse=True)
 def _home(settings: LazySettings, tmp_path: Path) -> None:
-    settings.HOME = tmp_path
+    settings.ARTIFACT_STORAGE = str(tmp_path / "artifacts")
+    settings.STORAGES = {**settings.STORAGES}  # made anew
 
 
 def texts(step: StepRun) -> list[str]:
