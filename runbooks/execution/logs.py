@@ -55,6 +55,7 @@ class StepLog:
         self._rest_size = 0
         self._in_file = 0
         self._left_out = 0
+        self._over = False
 
     def say(self, stream: str, text: str) -> None:
         """Take one piece of text; each of its lines becomes a line of the log."""
@@ -67,13 +68,19 @@ class StepLog:
 
     def _take(self, moment: datetime, stream: str, line: str) -> None:
         """One line: into a row while there is room, else into the file. A line that is cut is whole in the file."""
-        if self._said < MOST_LINES and self._characters < MOST_CHARACTERS and self._rest is None:
+        if self._said < MOST_LINES and self._characters < MOST_CHARACTERS:
             self._said += 1
             self._characters += min(len(line), LONGEST_LINE)
             cut = len(line) > LONGEST_LINE
             self._waiting.append(self._row(moment, stream, line[:LONGEST_LINE] + ("…" if cut else "")))
             if not cut:
                 return
+        elif not self._over:
+            self._over = True
+            words = (
+                f"What follows goes into the file {self._name}, which can be read when the step has ended."
+            )
+            self._waiting.append(self._row(moment, "log", words))
         if self._rest_size >= MOST_REST:
             self._left_out += 1
             return

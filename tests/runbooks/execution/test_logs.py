@@ -54,10 +54,10 @@ def test_a_step_that_says_a_million_lines_fills_neither_memory_nor_the_database(
     block = "\n".join(["a line with hunter22"] * 1_000)
     for _ in range(1_000):
         log.say("stdout", block)
-        assert len(log._waiting) <= MOST_LINES
+        assert len(log._waiting) <= MOST_LINES + 1
     log.close()
     kept = texts(step)
-    assert len(kept) == MOST_LINES + 1
+    assert len(kept) == MOST_LINES + 2
     artifact = Artifact.objects.get()
     assert (artifact.step, artifact.run, artifact.attempt) == (step, step.run, 2)
     assert logs.MOST_REST <= artifact.size < logs.MOST_REST + 1_000
@@ -74,6 +74,31 @@ def test_a_long_line_is_cut_in_its_row_and_whole_in_the_file(step: StepRun) -> N
     log.close()
     assert texts(step)[0] == "x" * 4_000 + "…"
     assert b" stderr " + b"x" * 10_000 in get(Artifact.objects.get().sha256)
+
+
+def test_after_a_long_line_the_log_is_followed_on(step: StepRun) -> None:
+    log = StepLog(step.pk, 1, Redactor([]))
+    log.say("stdout", "x" * 10_000 + "\nafter it")
+    log.flush()
+    assert texts(step)[1:] == ["after it"]
+    log.close()
+    assert b"after it" not in get(Artifact.objects.get().sha256)
+
+
+def test_whoever_follows_a_log_is_told_at_once_when_it_goes_over_to_the_file(step: StepRun) -> None:
+    log = StepLog(step.pk, 1, Redactor([]))
+    log.say("stdout", "\n".join(["line"] * MOST_LINES))
+    log.flush()
+    assert texts(step)[-1] == "line"
+    log.say("stdout", "one more\nand one more")
+    log.flush()
+    assert texts(step)[MOST_LINES:] == [
+        "What follows goes into the file log-of-attempt-1.txt, which can be read when the step has ended."
+    ]
+    log.close()
+    content = get(Artifact.objects.get().sha256)
+    assert b"one more" in content
+    assert b"What follows" not in content
 
 
 def test_a_full_disk_costs_the_rest_of_the_log_and_nothing_else(
