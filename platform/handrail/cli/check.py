@@ -382,9 +382,16 @@ def _artifacts() -> Iterator[Finding]:
 
     from handrail.shared.artifacts import ArtifactMissing, probe
 
-    home = Path(settings.HOME)
-    if not home.is_dir() and home in Path(settings.ARTIFACT_STORAGE).parents:
-        return  # said already, and whoever only looks makes no folder
+    folder = Path(settings.ARTIFACT_STORAGE)
+    if not settings.ARTIFACT_STORAGE.startswith("s3://") and not folder.is_dir():
+        if Path(settings.HOME) not in folder.parents:  # there, the first large value makes it
+            yield Finding(
+                "artifacts",
+                "error",
+                f"the folder {folder} is not there",
+                f"mount it, or mkdir -m 700 {folder}, owned by the user that runs Handrail",
+            )
+        return
     try:
         yield Finding("artifacts", "ok", f"{probe()} keeps what it is given")
     except (ArtifactMissing, OSError) as error:

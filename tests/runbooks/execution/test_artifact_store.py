@@ -222,6 +222,10 @@ def test_check_says_whether_the_bucket_keeps_what_it_is_given(
     assert level == "error"
     assert "NoSuchBucket" in found
     assert "keep-artifacts-in-a-bucket.md" in mend
+    away = tmp_path.parent / f"{tmp_path.name}-not-mounted"
+    status, said, _ = look(tmp_path, HANDRAIL_ARTIFACT_STORAGE=str(away))
+    assert said["artifacts"][:2] == ("error", f"the folder {away} is not there")
+    assert not away.exists()
     status, said, _ = look(tmp_path, HANDRAIL_ARTIFACT_STORAGE="a/folder")
     assert "absolute path of a folder, or s3://bucket/prefix" in said["settings"][1]
 
