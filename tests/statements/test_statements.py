@@ -1,0 +1,146 @@
+"""Statements written by hand do what the ORM's would have done, on whichever database this is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
+
+from handrail.accounts.actors import CONSOLE
+from handrail.accounts.models import User
+from handrail.audit.actions import record
+from handrail.audit.models import AuditEntry, AuditHead
+from handrail.outbox.models import OutboxMessage
+from handrail.shared.clock import database_now
+from handrail.shared.statements.compiled import Compiled
+from handrail.shared.statements.reading import columns, fetch
+from handrail.shared.statements.shapes import table
+from handrail.shared.statements.writing import Batch, Lost, insert, insert_once
+from handrail.shared.wakeups import wake
+from runbooks.models import StepRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def a_message(key: str = "one", **more: Any) -> OutboxMessage:
+    values = {"channel": "slack", "kind": "post", "payload": {"text": "ö \N{SNOWMAN} '\"%s"}, **more}
+    return OutboxMessage(dedupe_key=key, due_at=database_now(), **values)
+
+
+def row(instance: Model) -> Model:
+    """Its row, read by hand."""
+    of = columns(type(instance))
+    text = ["SELECT", of.of("it"), "FROM", table(type(instance)), "AS it WHERE it.id = %s"]
+    return of.instance(fetch(" ".join(text), [instance.pk])[0])
+
+
+def as_dict(instance: Model) -> dict[str, object]:
+    return {field.attname: getattr(instance, field.attname) for field in instance._meta.concrete_fields}
+
+
+def test_what_is_inserted_by_hand_is_what_the_orm_reads_and_the_other_way_round() -> None:
+    by_hand, by_orm = a_message("hand", priority=2), a_message("orm", last_error="it's 100 %")
+    with transaction.atomic():
+        insert(by_hand)
+        by_orm.save(force_insert=True)
+    assert not by_hand._state.adding
+    for message in (by_hand, by_orm):
+        assert as_dict(row(message)) == as_dict(OutboxMessage.objects.get(pk=message.pk)) == as_dict(message)
+    by_hand.kind = "update"
+    by_hand.save()
+    assert OutboxMessage.objects.get(pk=by_hand.pk).kind == "update"
+
+
+def test_what_is_there_already_is_not_inserted_again_and_nothing_is_broken() -> None:
+    with transaction.atomic():
+        assert insert_once(a_message("same", priority=1))
+        assert not insert_once(a_message("same", priority=9))
+        assert insert_once(a_message("other"))
+    assert OutboxMessage.objects.get(dedupe_key="same").priority == 1
+    assert OutboxMessage.objects.count() == 2
+
+
+def test_what_the_database_forbids_is_said_as_the_orm_says_it() -> None:
+    broken = a_message("none")
+    broken.due_at = None  # type: ignore[assignment]
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert(broken)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_once(broken)
+
+
+def test_rows_with_other_columns_are_not_inserted_together() -> None:
+    with pytest.raises(ValueError, match="same columns"):
+        Batch().insert(StepRun, [{"id": uuid.uuid4(), "node": "a"}, {"id": uuid.uuid4(), "slot": ""}])
+
+
+def test_an_update_goes_by_the_primary_key_whatever_it_is_called() -> None:
+    AuditHead.objects.create(chain="x", n=1)
+    with transaction.atomic():
+        batch = Batch()
+        batch.update(AuditHead, "x", {"n": 7}, guarded=True)
+        batch.execute()
+    assert AuditHead.objects.get(pk="x").n == 7
+    batch = Batch()
+    batch.update(AuditHead, "nobody", {"n": 8}, guarded=True)
+    with pytest.raises(Lost), transaction.atomic():
+        batch.execute()
+
+
+def test_a_compiled_query_is_compiled_once_and_asks_about_any_ids() -> None:
+    built: list[uuid.UUID] = []
+
+    def of(user_id: uuid.UUID, other: uuid.UUID) -> Any:
+        built.append(user_id)
+        rows = User.objects.order_by("username").filter(is_active=True)
+        return rows.filter(pk__in=[user_id, other]).values_list("username")
+
+    ada, bob, eve = (User.objects.create(username=name, name=name) for name in ("ada", "bob", "eve"))
+    question = Compiled(of)
+    assert question.rows(ada.pk, bob.pk) == [("ada",), ("bob",)]
+    assert question.rows(eve.pk, uuid.uuid4()) == [("eve",)]
+    assert len(built) == 1
+
+
+def test_a_moment_survives_with_its_microseconds() -> None:
+    moment = datetime(2026, 11, 29, 6, 30, 1, 123456, tzinfo=UTC)
+    message = a_message("late", sent_at=moment)
+    with transaction.atomic():
+        insert(message)
+    assert row(message).sent_at == OutboxMessage.objects.get(pk=message.pk).sent_at == moment  # type: ignore[attr-defined]
+
+
+def test_the_same_hint_is_sent_once_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, ...]] = []
+    monkeypatch.setattr(
+        "handrail.shared.wakeups.send", lambda task, *args, queue="": sent.append((task, *args, queue))
+    )
+    with transaction.atomic():
+        wake("a")
+        wake("a")
+        wake("a", "id")
+        _roll_back_after(lambda: wake("b"))
+        wake("b")
+    wake("a")
+    assert sent == [("a", ""), ("a", "id", ""), ("b", ""), ("a", "")]
+
+
+def _roll_back_after(act: Callable[[], None]) -> None:
+    with transaction.atomic():
+        act()
+        transaction.set_rollback(True)
+
+
+def test_an_act_is_audited_with_two_round_trips() -> None:
+    with transaction.atomic():
+        record(CONSOLE, "first", User(pk=uuid.uuid4(), username="x"))
+    with transaction.atomic(), CaptureQueriesContext(connection) as captured:
+        record(CONSOLE, "second", User(pk=uuid.uuid4(), username="y"))
+    assert len(captured) == (2 if connection.vendor == "postgresql" else 3)
+    assert AuditEntry.objects.filter(action__in=["first", "second"]).count() == 2
