@@ -317,6 +317,15 @@ def _as_form_text(spec: InputSpec, value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def form_texts(specs: Sequence[InputSpec], values: Mapping[str, Json]) -> dict[str, str]:
+    """The texts of a form that asks for these values once more. Secret ones are left out: they are asked for anew."""
+    return {
+        spec.name: _as_form_text(spec, values[spec.name])
+        for spec in specs
+        if spec.name in values and not spec.secret
+    }
+
+
 def coerce_form(specs: Sequence[InputSpec], form: Mapping[str, str]) -> dict[str, Json]:
     """A form's texts as typed values for :func:`check_inputs`, which also says what could not be read.
 

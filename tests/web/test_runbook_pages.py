@@ -10,8 +10,9 @@ from django.test import Client
 
 from handrail.accounts.models import Project, User
 from handrail.audit.models import AuditEntry
-from runbooks import versions
-from runbooks.models import RunbookVersion
+from handrail.shared.clock import database_now
+from runbooks import runs, versions
+from runbooks.models import Run, RunbookVersion
 from tests import factories
 from tests.web import scene as scenes
 from tests.web.scene import SOURCE, Scene
@@ -202,3 +203,51 @@ def test_no_form_works_without_its_csrf_token(scene: Scene) -> None:
     client.force_login(scene.admin)
     for address in ("edit/", "publish/", "discard/", "validate/", "versions/1/roll-back/"):
         assert client.post(f"{ADDRESS}{address}", {"source": SOURCE}).status_code == 403
+
+
+ROTATE = """\
+apiVersion: handrail/v1
+kind: Runbook
+metadata: {id: rotate, title: Rotate a key}
+inputs:
+  service: {type: string, required: true}
+  hosts: {type: array}
+steps:
+  - {id: a, uses: noop}
+"""
+
+
+def test_to_start_again_fills_in_what_the_run_was_given_without_a_word_in_the_link(
+    scene: Scene, browse: Browse
+) -> None:
+    actor = factories.actor(scene.admin)
+    runbook = versions.create(scene.project, ROTATE, actor=actor)
+    versions.publish(runbook, actor=actor, message="first")
+    runbook.refresh_from_db()
+    run = runs.start(runbook, inputs={"service": "checkout", "hosts": ["a", "b"]}, actor=actor).run
+    Run.objects.filter(pk=run.pk).update(state="succeeded", is_open=False, ended_at=database_now())
+    browser = browse(scene.admin)
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+    assert f'href="/runbooks/shop/rotate/?again={run.pk}#start"' in page
+    form = browser.get(f"/runbooks/shop/rotate/?again={run.pk}").content.decode()
+    assert 'value="checkout"' in form
+    assert "[&quot;a&quot;, &quot;b&quot;]" in form
+    linked = browser.get(f"/runbooks/shop/rotate/?again={run.pk}&input.service=search").content.decode()
+    assert 'value="search"' in linked
+
+
+@pytest.mark.parametrize(
+    "again", ["", "x", "\0", "01a225f2-c2b4-700a-b1f4-a9a6ef56405a", "elsewhere", "other"]
+)
+def test_nothing_is_filled_in_from_what_is_no_run_of_this_runbook(
+    scene: Scene, browse: Browse, again: str
+) -> None:
+    if again == "elsewhere":
+        hidden = factories.runbook(factories.project("elsewhere"), "high-error-rate")
+        again = str(factories.run(hidden, inputs={"service": "unseen"}).pk)
+    elif again == "other":
+        other = factories.runbook(scene.project, "another")
+        again = str(factories.run(other, inputs={"service": "unseen"}).pk)
+    answer = browse(scene.admin).get(ADDRESS, {"again": again})
+    assert answer.status_code == 200
+    assert "unseen" not in answer.content.decode()

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
 from handrail.accounts.permissions import Permission, allows
 from handrail.shared.actors import Actor
-from handrail.shared.errors import HandrailError, Invalid
+from handrail.shared.errors import HandrailError, Invalid, NotFound
 from handrail.web.pages import page, shown
-from handrail.web.typed_inputs import TypedForm, empty_form, refused_form
+from handrail.web.typed_inputs import PREFIX, TypedForm, empty_form, refused_form
 from runbooks import queries, versions
+from runbooks.language.definition import InputSpec
 from runbooks.language.definition import Runbook as Definition
+from runbooks.language.inputs import form_texts
 from runbooks.models import Runbook, RunbookVersion
 
 
 @page("GET")
 def runbook(request: HttpRequest, actor: Actor, project: str, slug: str) -> HttpResponse:
-    """The page; ``?input.NAME=`` fills in the start form, so that a start can be linked to."""
+    """The page; ``?input.NAME=`` fills in the start form, so that a start can be linked to.
+
+    ``?again=RUN`` fills it in with what that run was given. A link never fills in a secret.
+    """
     found = queries.runbook_visible_to(actor, project, slug)
     return shown(request, "web/runbooks/runbook.html", runbook_context(request, actor, found))
 
@@ -43,7 +49,9 @@ def runbook_context(
         "schedules": queries.schedules_of(found),
         "checks": checks,
         "ready": sum(check.ok for check in checks),
-        "form": _form(request, definition, refusal),
+        "form": _form(request, actor, found, definition)
+        if refusal is None
+        else _refused(request, definition, refusal),
         "once": uuid.uuid4().hex,
         "may_start": allows(actor, Permission.RESPOND, found),
         "may_author": allows(actor, Permission.AUTHOR, found),
@@ -51,16 +59,28 @@ def runbook_context(
     }
 
 
-def _form(request: HttpRequest, definition: Definition | None, refusal: HandrailError | None) -> TypedForm:
+def _refused(request: HttpRequest, definition: Definition | None, refusal: HandrailError) -> TypedForm:
+    return refused_form(definition.inputs if definition is not None else (), request.POST, refusal)
+
+
+def _form(request: HttpRequest, actor: Actor, found: Runbook, definition: Definition | None) -> TypedForm:
     specs = definition.inputs if definition is not None else ()
-    if refusal is not None:
-        return refused_form(specs, request.POST, refusal)
-    given = {
-        name.removeprefix("input."): str(value)
+    secret = {spec.name for spec in specs if spec.secret}
+    linked = {
+        name.removeprefix(PREFIX): str(value)
         for name, value in request.GET.items()
-        if name.startswith("input.")
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in secret
     }
-    return empty_form(specs, given)
+    return empty_form(specs, _of_run(actor, found, specs, request.GET.get("again", "")) | linked)
+
+
+def _of_run(actor: Actor, found: Runbook, specs: Sequence[InputSpec], run_id: str) -> dict[str, str]:
+    """What a run of this runbook was given, for whoever may see it; nothing for what is no such run."""
+    try:
+        run = queries.run_visible_to(actor, uuid.UUID(run_id))
+    except (ValueError, NotFound):
+        return {}
+    return form_texts(specs, run.inputs) if run.runbook_id == found.pk else {}
 
 
 def _definition(found: Runbook) -> Definition | None:
