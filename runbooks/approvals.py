@@ -123,24 +123,34 @@ def decide(
     reason = reason.strip()
     if len(reason) > LONGEST_REASON:
         raise Invalid(f"The reason has {len(reason)} characters; {LONGEST_REASON} are kept. Shorten it.")
-    _refuse_latecomer(approval_id, actor)
+    run_id = _refuse_latecomer(approval_id, actor)
     with transaction.atomic():
-        approval = _locked(approval_id)
+        approval = _locked(approval_id, run_id)
         authorize(actor, Permission.VIEW, approval)
         _refuse_closed(approval)
-        if approval.expires_at is not None and approval.expires_at <= database_now():
+        now = database_now()
+        if approval.expires_at is not None and approval.expires_at <= now:
             raise Conflict(
                 f"This approval expired at {approval.expires_at:%H:%M:%S} UTC; nothing was approved."
             )
-        if _has_voted(approval, actor):
+        earlier = _vote_of(approval, actor)
+        if _is_valid(earlier):
             raise Conflict(f"You have already voted. {quorum.needs(approval)}.")
-        verdict = may_decide(approval, actor)
-        if not verdict.allowed:
-            raise Forbidden(verdict.why)
+        if why := _why_barred(approval, actor):
+            raise Forbidden(why)
+        voter = _voter(actor)
+        teams = _teams_of(voter, approval)
+        if why := _why_not_asked(approval, voter, teams):
+            raise Forbidden(why)
         if decision == Vote.Decision.DENY and not reason:
             raise Invalid("Say why you deny it: the people who asked will read it.")
         values = _checked_inputs(approval, decision, inputs or {})
-        vote = _cast(approval, actor, decision, reason, values)
+        vote = earlier or Vote(approval=approval, user=voter)
+        vote.user_name, vote.channel, vote.teams = actor.name, actor.channel.value, teams
+        vote.decision, vote.reason, vote.inputs = decision, reason, values
+        vote.at, vote.void_reason = now, ""
+        # The approval is locked, so that nobody else has inserted one since: no savepoint is needed.
+        vote.save(force_insert=earlier is None, force_update=earlier is not None)
         result = _count(approval, vote, actor)
         reach("approval.before_commit")
     reach("approval.after_commit")
@@ -149,26 +159,34 @@ def decide(
 
 def may_decide(approval: Approval, actor: Actor) -> Verdict:
     """Whether the actor may decide this approval now. Identity decides here, never a superuser flag."""
+    why = _why_barred(approval, actor)
+    if not why and _is_valid(_vote_of(approval, actor)):
+        why = "You have already voted."
+    if not why:
+        voter = _voter(actor)
+        why = _why_not_asked(approval, voter, _teams_of(voter, approval))
+    return Verdict(allowed=not why, why=why)
+
+
+def _why_barred(approval: Approval, actor: Actor) -> str:
+    """Why the actor may decide nothing here, by role or by duty; else empty."""
     if actor.kind is ActorKind.SYSTEM or actor.user_id is None:
-        return Verdict(allowed=False, why="Only people approve.")
+        return "Only people approve."
     if not allows(actor, Permission.APPROVE, approval):
         asked = quorum.asked_in_words(approval)
-        return Verdict(
-            allowed=False, why=f"You do not have the approver role in this project. This one is for {asked}."
-        )
+        return f"You do not have the approver role in this project. This one is for {asked}."
     if str(actor.user_id) in approval.excluded:
-        return Verdict(
-            allowed=False,
-            why="You started this run, or edited what it runs: somebody else has to look at it.",
-        )
-    if _has_voted(approval, actor):
-        return Verdict(allowed=False, why="You have already voted.")
-    user = _voter(actor)
-    if user.kind != User.Kind.PERSON:
-        return Verdict(allowed=False, why="Only people approve; this is a service account.")
-    if not _is_asked(approval, user):
-        return Verdict(allowed=False, why=f"This one is for {quorum.asked_in_words(approval)}.")
-    return Verdict(allowed=True)
+        return "You started this run, or edited what it runs: somebody else has to look at it."
+    return ""
+
+
+def _why_not_asked(approval: Approval, voter: User, teams: Iterable[str]) -> str:
+    """Why this account is not among those who are asked; else empty."""
+    if voter.kind != User.Kind.PERSON:
+        return "Only people approve; this is a service account."
+    if not quorum.is_asked(approval, voter.username, teams):
+        return f"This one is for {quorum.asked_in_words(approval)}."
+    return ""
 
 
 def expire_due(limit: int = 100) -> int:
@@ -249,26 +267,27 @@ def lost_standing(approval_id: str) -> str:
     return f"{' and '.join(f'{vote.user_name} {vote.void_reason}' for vote in lost)}."
 
 
-def _locked(approval_id: uuid.UUID) -> Approval:
+def _locked(approval_id: uuid.UUID, run_id: uuid.UUID | None = None) -> Approval:
     """The approval under the lock of its run, which every change of a run takes first."""
-    run_id = Approval.objects.filter(pk=approval_id).values_list("run_id", flat=True).first()
     if run_id is None:
-        raise NotFound("There is no such approval, or you may not see it.")
+        run_id = Approval.objects.values_list("run_id", flat=True).get(pk=approval_id)
     run = Run.objects.select_for_update().get(pk=run_id)
     approval = Approval.objects.select_for_update().get(pk=approval_id)
     approval.run = run
     return approval
 
 
-def _refuse_latecomer(approval_id: uuid.UUID, actor: Actor) -> None:
-    """Answer whoever comes after the decision without any lock.
+def _refuse_latecomer(approval_id: uuid.UUID, actor: Actor) -> uuid.UUID:
+    """Answer whoever comes after the decision without any lock; of an approval that is open, the id of its run.
 
     A crowd that presses the button would queue for the run's row, each with a connection of the pool in hand.
     """
     approval = Approval.objects.filter(pk=approval_id).select_related("project").first()
-    if approval is not None:
-        authorize(actor, Permission.VIEW, approval)
-        _refuse_closed(approval)
+    if approval is None:
+        raise NotFound("There is no such approval, or you may not see it.")
+    authorize(actor, Permission.VIEW, approval)
+    _refuse_closed(approval)
+    return approval.run_id
 
 
 def _refuse_closed(approval: Approval) -> None:
@@ -293,31 +312,19 @@ def _checked_inputs(approval: Approval, decision: str, given: Mapping[str, Json]
     return dict(values)
 
 
-def _has_voted(approval: Approval, actor: Actor) -> bool:
-    """Whether a vote of theirs counts. One that is void may be cast again by whoever has regained their standing."""
-    if actor.user_id is None:
-        return False
-    return approval.votes.filter(user_id=actor.user_id, void_reason="").exists()
+def _vote_of(approval: Approval, actor: Actor) -> Vote | None:
+    """Their vote, also one that is void."""
+    return approval.votes.filter(user_id=actor.user_id).first() if actor.user_id is not None else None
 
 
-def _cast(approval: Approval, actor: Actor, decision: str, reason: str, values: dict[str, Json]) -> Vote:
-    voter = _voter(actor)
+def _is_valid(vote: Vote | None) -> bool:
+    """Whether it stands. One that is void may be cast again by whoever has regained their standing."""
+    return vote is not None and not vote.void_reason
+
+
+def _teams_of(voter: User, approval: Approval) -> list[str]:
     teams = Team.objects.filter(project_id=approval.project_id, members=voter)
-    vote, _ = Vote.objects.update_or_create(
-        approval=approval,
-        user=voter,
-        defaults={
-            "user_name": actor.name,
-            "teams": sorted(teams.values_list("slug", flat=True)),
-            "decision": decision,
-            "reason": reason,
-            "inputs": values,
-            "channel": actor.channel.value,
-            "at": database_now(),
-            "void_reason": "",
-        },
-    )
-    return vote
+    return sorted(teams.values_list("slug", flat=True))
 
 
 def _voter(actor: Actor) -> User:
@@ -370,11 +377,6 @@ def _close(approval: Approval, state: Approval.State, *, by: str, channel: str, 
     approval.save(update_fields=["state", "decided_at", "decided_by", "decided_channel", "reason"])
     # The engine listens too: it moves the waiting step on in this very transaction.
     approval_changed(approval)
-
-
-def _is_asked(approval: Approval, user: User) -> bool:
-    teams = Team.objects.filter(project_id=approval.project_id, members=user).values_list("slug", flat=True)
-    return quorum.is_asked(approval, user.username, teams)
 
 
 def _excluded(run: Run, rules: Iterable[str]) -> set[str]:

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.models import Project, RoleAssignment, User
 from handrail.accounts.permissions import synchronise
@@ -347,3 +348,16 @@ def test_of_many_who_decide_at_once_exactly_one_closes(stage: Stage, project: Pr
     assert all(answer.startswith(("Already approved by", "Already denied by")) for answer in late)
     assert RunEvent.objects.filter(type="approval.decided").count() == 1
     assert Run.objects.get().history_n == RunEvent.objects.count()
+
+
+def test_a_decision_reads_the_voter_and_their_vote_once(stage: Stage, project: Project) -> None:
+    approval, actor = ask(stage), approver(project, "eve", "dba")
+    with CaptureQueriesContext(connection) as asked:
+        decide(approval, actor)
+    statements = [query["sql"] for query in asked.captured_queries]
+    votes = [sql for sql in statements if 'FROM "runbooks_vote"' in sql]
+    # Before the vote is cast, when all of them are counted, and by the engine's answer to the run.
+    assert len(votes) == 3, votes
+    assert len([sql for sql in statements if sql.startswith('SELECT "accounts_user"."password"')]) == 1
+    assert not [sql for sql in statements if "SAVEPOINT" in sql]
+    assert len(statements) <= 31, len(statements)
