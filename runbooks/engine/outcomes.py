@@ -36,10 +36,11 @@ def is_probed(command: StartStep) -> bool:
 
 
 def loss(worker: str) -> dict[str, Json]:
-    """The error of an attempt whose worker was lost."""
+    """The error of an attempt whose worker was lost, or, without a name, has let go of it."""
+    silent = f"The worker {worker} fell silent in the middle of this step."
     return {
         "code": "worker_lost",
-        "message": f"The worker {worker} fell silent in the middle of this step.",
+        "message": silent if worker else "Its worker let go of this step without a result.",
         "retryable": True,
     }
 

@@ -29,6 +29,7 @@ from runbooks.execution.gate import Work
 from runbooks.execution.transition import Attempt, NeedsLock, Transition, open_transition
 from runbooks.execution.worker import Me
 from runbooks.language.definition import Json, WaitUntilStep
+from runbooks.models import StepRun
 from runbooks.steps.base import Failure, Success
 
 DICE = random.SystemRandom()
@@ -160,7 +161,18 @@ def _refuse(done: Done, me: Me) -> None:
     work, ended = done.work, done.ended
     outcome = "succeeded" if isinstance(ended.outcome, Success) else ended.outcome.code
     log.warning("completion_refused", step=work.key, run=str(work.live.run.pk), fence=work.fence)
-    audit_refusal(work.live.run, work.key, fence=work.fence, worker=me.id, outcome=outcome)
+    with transaction.atomic():
+        _let_go(work, me)
+        audit_refusal(work.live.run, work.key, fence=work.fence, worker=me.id, outcome=outcome)
+
+
+def _let_go(work: Work, me: Me) -> None:
+    """Say that this process does not act on the step any more: whoever decides about it need not wait for its death.
+
+    Only as long as nobody has claimed it since: taken back, its fence is one further; claimed again, two.
+    """
+    mine = StepRun.objects.filter(pk=work.step_id, owner=me.id, fence__in=(work.fence, work.fence + 1))
+    mine.update(owner="")
 
 
 def _record(opened: Transition, work: Work, ended: Ended) -> str:

@@ -30,6 +30,9 @@ from tests.prove.servers import Missing, Postgres, answers, postgres, until
 TOP = Path(__file__).parents[2]
 SMALL_DISK = "48m"
 
+LONGEST_LOG = 20_000
+"""Characters of what the processes of a scene have said that are shown where something was found."""
+
 
 def main() -> int:
     """Parse, play each scene in a process of its own, sum up. 1 when anything was lost, doubled or stuck."""
@@ -148,6 +151,9 @@ class Stage:
                     f"The scene {scene.name} on {database} broke off with status {done.returncode}."
                 )
             found = Found(scene.name, scene.title, database, seed, **json.loads(result.read_text()))
+            if found.sentences:
+                said = log.read_text(errors="replace")[-LONGEST_LOG:]
+                print(f"  what its processes said at last:\n{said}", flush=True)
         print(f"  {found.in_a_line()}", flush=True)
         for sentence in found.sentences[:20]:
             print(f"  {sentence}", flush=True)
@@ -225,7 +231,7 @@ def environment_for(url: str, home: Path) -> dict[str, str]:
         "HANDRAIL_HOME": str(home),
         "HANDRAIL_DATABASE_URL": url,
         "HANDRAIL_SESSION_KEY": "for-the-proof-alone-" * 4,
-        "HANDRAIL_LOG_LEVEL": "error",
+        "HANDRAIL_LOG_LEVEL": "warning",
         "PYTHONPATH": f"{TOP}:{TOP / 'platform'}",
     }
 

@@ -15,7 +15,7 @@ from handrail.shared.errors import Conflict, Invalid
 from runbooks import runs
 from runbooks.execution import recover
 from runbooks.execution.claim import claim_overdue, claim_step
-from runbooks.execution.complete import complete
+from runbooks.execution.complete import Done, complete, complete_all
 from runbooks.execution.effect import Ended
 from runbooks.execution.gate import Work
 from runbooks.execution.worker import Me
@@ -336,6 +336,22 @@ class TestDeciding:
             runs.decide_step(work.step_id, actor=stage.actor, choice="retry", reason="I looked.")
         Worker.objects.update(heartbeat_at=database_now() - timedelta(minutes=5))
         runs.decide_step(work.step_id, actor=stage.actor, choice="retry", reason="I looked.")
+        stage.drive(work.live.run)
+        assert work.live.run.state == "succeeded"
+
+    def test_a_worker_that_has_let_go_keeps_nobody_from_retrying(
+        self, stage: Stage, calls: type[Scripted]
+    ) -> None:
+        me = Me.in_pools("default")
+        me.say_alive()
+        work = self.lost(stage, me)
+        assert complete(work, Ended(Success({}), lost=True), me) is None
+        runs.decide_step(work.step_id, actor=stage.actor, choice="retry", reason="It never began.")
+        again = claim_step(work.step_id, me)
+        assert again is not None
+        complete(work, Ended(Success({"late": True})), me)
+        assert row(work).owner == me.id, "what it has claimed since is still its own"
+        complete_all([Done(again, Ended(Success({})))], me, room=0)
         stage.drive(work.live.run)
         assert work.live.run.state == "succeeded"
 
