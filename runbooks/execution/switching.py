@@ -45,6 +45,9 @@ def switch_for(reach: Reach) -> KillSwitch | None:
     Inside a transaction. The switch is locked for reading until its end: who turns it off waits for that, and then
     finds what was held; who comes after that finds it off.
     """
+    # Nearly always none is on: that costs a question that is prepared, not one that is compiled.
+    if not fetch(" ".join(["SELECT 1 FROM", table(KillSwitch), "WHERE off_at IS NULL LIMIT 1"]), []):
+        return None
     found = _matching(_on(), reach)
     if found is None:
         return None
@@ -69,9 +72,6 @@ def switches_on(reaches: Iterable[Reach]) -> dict[Reach, KillSwitch]:
 
 
 def _on() -> list[KillSwitch]:
-    # Nearly always none is: that costs a question that is prepared, not one that is compiled.
-    if not fetch(" ".join(["SELECT 1 FROM", table(KillSwitch), "WHERE off_at IS NULL LIMIT 1"]), []):
-        return []
     return list(
         KillSwitch.objects.filter(off_at__isnull=True)
         .select_related("project", "runbook")
