@@ -164,7 +164,7 @@ def may_decide(approval: Approval, actor: Actor) -> Verdict:
         why = "You have already voted."
     if not why:
         voter = _voter(actor)
-        why = _why_not_asked(approval, voter, _teams_of(voter, approval))
+        why = _why_not_asked(approval, voter, _slugs_of_teams(voter, approval))
     return Verdict(allowed=not why, why=why)
 
 
@@ -323,8 +323,12 @@ def _is_valid(vote: Vote | None) -> bool:
 
 
 def _teams_of(voter: User, approval: Approval) -> list[str]:
-    teams = Team.objects.filter(project_id=approval.project_id, members=voter)
-    return sorted(teams.values_list("slug", flat=True))
+    return sorted(_slugs_of_teams(voter, approval))
+
+
+def _slugs_of_teams(voter: User, approval: Approval) -> Iterable[str]:
+    """Asked of the database only by whoever looks at them."""
+    return Team.objects.filter(project_id=approval.project_id, members=voter).values_list("slug", flat=True)
 
 
 def _voter(actor: Actor) -> User:
