@@ -20,6 +20,7 @@ from handrail.outbox.models import OutboxMessage
 from handrail.outbox.sending import list_dead as list_message
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, HandrailError, Invalid, NotFound
+from handrail.shared.statements.literal import literally
 from runbooks import runs
 from runbooks.engine import events as e
 from runbooks.engine.state import COMPENSATE, Key
@@ -134,7 +135,7 @@ def _dead_steps() -> QuerySet[StepRun]:
     return StepRun.objects.filter(
         # A block whose undoing failed has its letters through the steps in it.
         Q(error__code=POISON) | Q(state=StepRun.State.COMPENSATION_FAILED, kind=ActionStep.kind),
-        state__in=[StepRun.State.UNCERTAIN, StepRun.State.COMPENSATION_FAILED],
+        state__in=literally(StepRun.State.UNCERTAIN, StepRun.State.COMPENSATION_FAILED),
     )
 
 

@@ -257,6 +257,11 @@ class Run(models.Model):
                 fields=["parent_step"], condition=Q(parent_step__isnull=False), name="run_parent_step"
             ),
             models.Index(
+                fields=["parent_step"],
+                condition=Q(is_open=True, parent_step__isnull=False),
+                name="run_open_child",
+            ),
+            models.Index(
                 fields=["deadline"], condition=Q(is_open=True, deadline__isnull=False), name="run_deadline"
             ),
             models.Index(
@@ -411,6 +416,7 @@ class StepRun(models.Model):
                 condition=Q(state__in=["uncertain", "compensation_failed"]),
                 name="step_doubt",
             ),
+            models.Index(fields=["run"], condition=Q(cancel_requested=True), name="step_unwanted"),
         ]
 
 
@@ -523,7 +529,10 @@ class Approval(models.Model):
     class Meta:
         ordering = ["-created_at"]
         constraints = [models.UniqueConstraint(fields=["step", "round"], name="approval_round_once")]
-        indexes = [models.Index(fields=["project", "state", "-created_at"], name="approval_project_state")]
+        indexes = [
+            models.Index(fields=["project", "state", "-created_at"], name="approval_project_state"),
+            models.Index(fields=["expires_at"], condition=Q(state="pending"), name="approval_pending"),
+        ]
 
     def __str__(self) -> str:
         return self.prompt[:80] or f"approval {short(self.pk)}"

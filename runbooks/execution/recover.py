@@ -13,6 +13,7 @@ from django.db.models import Q
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Invalid
 from handrail.shared.failpoints import reach
+from handrail.shared.statements.literal import literally
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import Lost, adapted
 from handrail.shared.wakeups import pool_queue, send
@@ -46,7 +47,7 @@ def _understood() -> dict[str, tuple[int, ...]]:
 def recover_expired() -> int:
     """Take the steps back whose workers have been silent for a lease; how many."""
     expired = StepRun.objects.filter(
-        state__in=[State.CLAIMED, State.EXECUTING],
+        state__in=literally(State.CLAIMED, State.EXECUTING),
         lease_until__lt=database_now(),
         **_understood(),
     ).order_by("lease_until")
@@ -119,7 +120,10 @@ def fire_due() -> int:
     """Go on with the runs whose timers are due, or whose blocks or whole time are over; how many."""
     now = database_now()
     due_steps = StepRun.objects.filter(
-        state__in=[State.WAITING, State.EXECUTING], due_at__isnull=False, due_at__lte=now, **_understood()
+        state__in=literally(State.WAITING, State.EXECUTING),
+        due_at__isnull=False,
+        due_at__lte=now,
+        **_understood(),
     ).order_by("due_at")
     due_people = StepRun.objects.filter(
         state=State.AWAITING_HUMAN, due_at__isnull=False, due_at__lte=now, **_understood()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from django.core.management import call_command
 
@@ -25,16 +27,24 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", default=[])
     wanted = parser.parse_args()
+    out = _figures_only()
     call_command("migrate", interactive=False, verbosity=0)
     floors.create_table()
     print(f"  {floors.durability()}", file=sys.stderr)
     for figure in figures(set(wanted.only), wanted.scale, wanted.rounds):
-        print(json.dumps({"name": figure.name, **figure.data()}), flush=True)
+        print(json.dumps({"name": figure.name, **figure.data()}), file=out, flush=True)
         print(
             f"    {figure.name}: {figure.value:.4g} / {figure.floor:.4g} = {figure.ratio:.2f}",
             file=sys.stderr,
         )
     return 0
+
+
+def _figures_only() -> TextIO:
+    """Standard output for the figures alone: what anybody else writes there, such as a log, goes to standard error."""
+    own = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return own
 
 
 def figures(only: set[str], scale: float, rounds: int) -> Iterator[Figure]:

@@ -65,7 +65,8 @@ class Checkpoint(models.Model):
     class Meta:
         ordering = ["chain", "n"]
         indexes = [
+            models.Index(fields=["chain", "n"], name="checkpoint_place"),
             models.Index(
                 fields=["at"], condition=models.Q(exported_at__isnull=True), name="checkpoint_to_export"
-            )
+            ),
         ]

@@ -10,6 +10,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 from handrail.accounts.models import Project
 from handrail.outbox.models import OutboxMessage
 from handrail.shared.clock import database_now
+from handrail.shared.statements.literal import literally
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ def is_due(moment: datetime) -> bool:
     """Is there a message that was due at ``moment`` and is not being sent?"""
     return OutboxMessage.objects.filter(
         Q(state=OutboxMessage.State.PENDING, due_at__lte=moment)
-        | Q(state=OutboxMessage.State.SENDING, lease_until__lte=moment)
+        | Q(state=OutboxMessage.State.SENDING, lease_until__lte=moment),
+        state__in=literally(OutboxMessage.State.PENDING, OutboxMessage.State.SENDING),
     ).exists()
 
 

@@ -21,6 +21,7 @@ from handrail.outbox.errors import Retry, Undeliverable
 from handrail.outbox.models import OutboxLane, OutboxMessage
 from handrail.shared.clock import database_now
 from handrail.shared.failpoints import reach
+from handrail.shared.statements.literal import literally
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +115,10 @@ def _candidates(now: datetime) -> QuerySet[OutboxMessage]:
     )
     return (
         OutboxMessage.objects.filter(channel__in=list(_senders))
-        .filter(Q(state=State.PENDING, due_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now))
+        .filter(
+            Q(state=State.PENDING, due_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now),
+            state__in=literally(State.PENDING, State.SENDING),
+        )
         .exclude(Exists(busy))
         .order_by("priority", "due_at", "id")
     )
