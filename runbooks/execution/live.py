@@ -15,9 +15,9 @@ from typing import cast
 from django.db import connection
 
 from handrail.shared.artifacts import ArtifactMissing, expand
-from handrail.shared.clock import steady
+from handrail.shared.clock import clock_expression, steady, tell_time
 from handrail.shared.errors import HandrailError, NotFound
-from handrail.shared.statements.reading import Row, clock, columns, fetch, moment_of
+from handrail.shared.statements.reading import Row, columns, fetch
 from handrail.shared.statements.shapes import table
 from runbooks.engine import events as e
 from runbooks.engine.apply import replay
@@ -166,12 +166,12 @@ def see(step_id: uuid.UUID) -> Seen | None:
 
 
 def _looking() -> list[str]:
-    return ["SELECT", columns(Run).of("run"), ",", clock(), ",", switched()]
+    return ["SELECT", columns(Run).of("run"), ",", clock_expression(), ",", switched()]
 
 
 def _seen(row: Row, began: float) -> Seen:
     *values, moment, switches = row
-    return Seen(columns(Run).instance(tuple(values)), moment_of(moment, began), bool(switches))
+    return Seen(columns(Run).instance(tuple(values)), tell_time(moment, began), bool(switches))
 
 
 def _aware(moment: datetime | None) -> datetime | None:

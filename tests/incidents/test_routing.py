@@ -16,7 +16,7 @@ from handrail.incidents import actions, hooks, resolving
 from handrail.incidents.hooks import ChangeKind, IncidentChange, incident_changed
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
-from handrail.shared.clock import now
+from handrail.shared.clock import database_now, now
 from tests import factories
 from tests.hooks import heard_by
 
@@ -195,7 +195,9 @@ def test_over_the_budget_alerts_gather_under_one_storm_incident(
 
 def quiet(incident: Incident) -> None:
     """Let the quiet time pass."""
-    Incident.objects.filter(pk=incident.pk, resolve_due_at__isnull=False).update(resolve_due_at=now())
+    Incident.objects.filter(pk=incident.pk, resolve_due_at__isnull=False).update(
+        resolve_due_at=database_now()
+    )
 
 
 def test_it_resolves_when_all_its_alerts_have_been_quiet_for_long_enough(source: Source) -> None:

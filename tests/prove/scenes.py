@@ -148,7 +148,7 @@ SCENES = (
         _crashes,
     ),
     Scene("cuts", "The connection is cut during COMMIT", (POSTGRES,), 60, 2_000, _cuts, behind_proxy=True),
-    Scene("clocks", "Clocks are a day late or early", (POSTGRES,), 60, 1_000, _clocks),
+    Scene("clocks", "Clocks are a day late or early", BOTH, 60, 1_000, _clocks),
     Scene("full-disk", "The disk is full", (SQLITE,), 4, 60, _full_disk, on_disk=True),
     Scene("broken-trail", "The audit trail refuses every entry", BOTH, 4, 60, _broken_trail),
     Scene("redis", "Redis is emptied and killed", (POSTGRES,), 1, 20, _broker("redis")),

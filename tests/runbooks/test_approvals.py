@@ -360,4 +360,4 @@ def test_a_decision_reads_the_voter_and_their_vote_once(stage: Stage, project: P
     assert len(votes) == 3, votes
     assert len([sql for sql in statements if sql.startswith('SELECT "accounts_user"."password"')]) == 1
     assert not [sql for sql in statements if "SAVEPOINT" in sql]
-    assert len(statements) <= 31, len(statements)
+    assert len(statements) <= 33, len(statements)

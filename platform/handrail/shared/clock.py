@@ -15,14 +15,22 @@ def now() -> datetime:
 
 def database_now() -> datetime:
     """The database's clock, the only one that decides leases, timers and deadlines."""
-    if connection.vendor == "sqlite":
-        # SQLite runs in this process: its clock is the machine's.
-        return datetime.now(UTC)
     began = steady()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
+        cursor.execute(f"SELECT {clock_expression()}")
         row = cursor.fetchone()
     return tell_time(row[0], began)
+
+
+def clock_expression() -> str:
+    """The database's clock in SQL, for :func:`tell_time`.
+
+    SQLite's is the machine's, to a millisecond, whatever this process takes for the time: days since a noon in
+    -4713, as seconds since 1970.
+    """
+    if connection.vendor == "postgresql":
+        return "clock_timestamp()"
+    return "(julianday('now') - 2440587.5) * 86400.0"
 
 
 def steady() -> float:
@@ -45,10 +53,13 @@ TOLD_QUICKLY = 0.1
 _told: tuple[float, datetime] | None = None
 
 
-def tell_time(said: datetime, asked_at: float) -> datetime:
-    """Remember what the database's clock said to somebody who asked at ``asked_at`` of :func:`steady`; it in UTC."""
+def tell_time(said: datetime | float, asked_at: float) -> datetime:
+    """Remember what the database's clock said to somebody who asked at ``asked_at`` of :func:`steady`; it in UTC.
+
+    ``said``: what :func:`clock_expression` gives, which are seconds since 1970 with SQLite.
+    """
     global _told  # noqa: PLW0603  one clock a process, and one assignment
-    moment = said.astimezone(UTC)
+    moment = said.astimezone(UTC) if isinstance(said, datetime) else datetime.fromtimestamp(said, UTC)
     answered_at = steady()
     if answered_at - asked_at <= TOLD_QUICKLY:
         _told = (answered_at, moment)
@@ -57,8 +68,6 @@ def tell_time(said: datetime, asked_at: float) -> datetime:
 
 def estimated_now() -> datetime | None:
     """The database's clock, at most an answer's way behind and never ahead of it; None if it told nothing lately."""
-    if connection.vendor == "sqlite":
-        return datetime.now(UTC)
     if _told is None:
         return None
     answered_at, moment = _told

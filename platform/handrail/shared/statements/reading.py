@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model
 
-from handrail.shared.clock import tell_time
 from handrail.shared.statements.writing import Value, adapted, prepared
 
 M = TypeVar("M", bound=Model)
@@ -38,19 +36,6 @@ def _numbered(text: str) -> str:
     """The text for a cursor that binds on the server's side: its places have numbers."""
     first, *others = text.split("%s")
     return first + "".join(f"${n}{part}" for n, part in enumerate(others, start=1))
-
-
-def clock() -> str:
-    """The database's clock as an expression, for :func:`moment_of`."""
-    return "clock_timestamp()" if connection.vendor == "postgresql" else "NULL"
-
-
-def moment_of(said: datetime | None, asked_at: float) -> datetime:
-    """What :func:`clock` said to somebody who asked at ``asked_at`` of the steady clock.
-
-    SQLite runs in this process: its clock is the machine's.
-    """
-    return datetime.now(UTC) if said is None else tell_time(said, asked_at)
 
 
 @dataclass(frozen=True, slots=True)
