@@ -7,6 +7,7 @@ import uuid
 from handrail.accounts.permissions import Permission, authorize
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, Invalid, NotFound
+from handrail.shared.retention import Removed
 from runbooks.execution.live import Unreadable
 from runbooks.execution.transition import Transition, open_transition
 from runbooks.models import Run
@@ -21,6 +22,8 @@ def opened_run(run_id: uuid.UUID, actor: Actor) -> Transition:
     try:
         return open_transition(run.pk)
     except Unreadable as error:
+        if error.code == Removed.code:
+            raise Conflict(error.message, code=error.code) from error
         raise Conflict(f"{error} Do it where the newer Handrail runs.", code=error.code) from error
 
 

@@ -12,8 +12,8 @@ from handrail.audit.actions import record
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Invalid, NotFound
+from handrail.shared.locks import lock
 from runbooks.engine import circuits as pure
-from runbooks.execution import slots
 from runbooks.execution.circuits import circuit_of, lock_name, write
 from runbooks.execution.waking import wake_steps
 from runbooks.models import Circuit, StepRun
@@ -80,7 +80,7 @@ def _locked(circuit_id: uuid.UUID, actor: Actor) -> Circuit:
     if found is None:
         raise NotFound("There is no such circuit, or you may not see it.")
     authorize(actor, Permission.OPERATE, found)
-    slots.lock(lock_name(found.project_id, found.key))
+    lock(lock_name(found.project_id, found.key))
     return Circuit.objects.select_related("project").get(pk=circuit_id)
 
 

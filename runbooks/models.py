@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from handrail.shared.ids import new_id, short
+from handrail.shared.references import ReferenceIndex
 
 
 class Runbook(models.Model):
@@ -175,6 +176,9 @@ class Run(models.Model):
     ``history_n``/``history_hash`` are the head of the run's hash-chained history (its audit chain). ``stop_how``:
     how it is held or was stopped (``pause``, ``freeze``, ``parent``, ``cancel``, ``undo``, ``hand_over``), and
     ``hold_reason`` why it is held. ``restart_of``: the run that was restarted as this one, on a newer version.
+
+    ``log_over_at``/``values_over_at``: since when nothing of its log, of its large values, is kept (any more).
+    ``removed`` is what readers are told, see :mod:`runbooks.removed`.
     """
 
     class State(models.TextChoices):
@@ -234,6 +238,11 @@ class Run(models.Model):
     history_hash = models.CharField(max_length=64, default="0" * 64)
     trace_id = models.CharField(max_length=32, blank=True)
     span_id = models.CharField(max_length=16, blank=True)
+    log_over_at = models.DateTimeField(null=True, blank=True)
+    values_over_at = models.DateTimeField(null=True, blank=True)
+    removed = models.JSONField(
+        blank=True, default=dict, db_default=models.Value({}, output_field=models.JSONField())
+    )
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -280,6 +289,17 @@ class Run(models.Model):
                 fields=["runbook", "loop_key", "created_at"], condition=~Q(loop_key=""), name="run_loop"
             ),
             models.Index(fields=["stop_how"], condition=Q(state="paused"), name="run_paused"),
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(is_open=False, log_over_at__isnull=True),
+                name="run_log_kept",
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(is_open=False, values_over_at__isnull=True),
+                name="run_values_kept",
+            ),
+            ReferenceIndex(fields=["error"], name="run_error_refs"),
         ]
 
     def __str__(self) -> str:
@@ -417,6 +437,9 @@ class StepRun(models.Model):
                 name="step_doubt",
             ),
             models.Index(fields=["run"], condition=Q(cancel_requested=True), name="step_unwanted"),
+            ReferenceIndex(fields=["inputs"], name="step_inputs_refs"),
+            ReferenceIndex(fields=["outputs"], name="step_outputs_refs"),
+            ReferenceIndex(fields=["error"], name="step_error_refs"),
         ]
 
 
@@ -436,6 +459,7 @@ class StepAttempt(models.Model):
     class Meta:
         ordering = ["number"]
         constraints = [models.UniqueConstraint(fields=["step", "fence"], name="attempt_per_fence")]
+        indexes = [ReferenceIndex(fields=["error"], name="attempt_error_refs")]
 
 
 class LogLine(models.Model):
@@ -455,7 +479,10 @@ class LogLine(models.Model):
 
 
 class Artifact(models.Model):
-    """A file that a step left behind, by reference: its bytes are kept under their SHA-256, redacted before."""
+    """A file that a step left behind, by reference: its bytes are kept under their SHA-256, redacted before.
+
+    The row outlives its bytes: ``removed_at`` says since when retention does not keep them.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="artifacts")
@@ -466,9 +493,13 @@ class Artifact(models.Model):
     size = models.BigIntegerField()
     media_type = models.CharField(max_length=100)
     created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(fields=["sha256"], condition=Q(removed_at__isnull=True), name="artifact_kept")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -489,6 +520,7 @@ class RunEvent(models.Model):
     class Meta:
         ordering = ["run", "n"]
         constraints = [models.UniqueConstraint(fields=["run", "n"], name="run_event_place")]
+        indexes = [ReferenceIndex(fields=["data"], name="run_event_refs")]
 
 
 class Approval(models.Model):

@@ -20,7 +20,7 @@ from runbooks.engine.reopening import reopening
 from runbooks.engine.state import RunState
 from runbooks.execution.advancing import advance
 from runbooks.execution.children import PARENT, WITH_PARENT
-from runbooks.execution.live import load
+from runbooks.execution.live import Unreadable, load
 from runbooks.execution.starting import deadline_of
 from runbooks.execution.transition import Transition
 from runbooks.language.definition import Json
@@ -155,7 +155,10 @@ def _finish(opened: Transition, actor: Actor, action: str, data: dict[str, Json]
 def preview_resume(run_id: uuid.UUID, actor: Actor) -> ResumePreview:
     """What :func:`resume` would do now; ``how`` is ``go_on`` for a paused run, ``reopen`` for one that is over."""
     run = visible_run(run_id, actor)
-    live = load(run.pk)
+    try:
+        live = load(run.pk)
+    except Unreadable as error:
+        return ResumePreview("reopen" if not run.is_open else "go_on", refusal=error.message)
     if not live.state.ended:
         return ResumePreview("go_on", refusal=_not_paused(live.state))
     found = reopening(live.definition, live.state, live.last_at)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -48,6 +50,24 @@ class Bucket(S3Storage):  # type: ignore[misc] # django-storages has no types
         with self._in_words():
             found: int = super().size(name)
         return found
+
+    def get_modified_time(self, name: str) -> datetime:
+        """When an object was written, by the bucket's clock. Raises FileNotFoundError, ArtifactStoreDown."""
+        with self._in_words():
+            try:
+                found: datetime = super().get_modified_time(name)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                    raise FileNotFoundError(f"{name} is not in {self.where}") from error
+                raise
+        return found
+
+    def everything(self) -> Iterator[tuple[str, int, datetime]]:
+        """Name, bytes and time of writing of every object under the prefix. Raises ArtifactStoreDown."""
+        prefix = f"{self.location.strip('/')}/" if self.location.strip("/") else ""
+        with self._in_words():
+            for found in self.bucket.objects.filter(Prefix=prefix):
+                yield found.key.removeprefix(prefix), found.size, found.last_modified
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there. Raises ArtifactStoreDown."""

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 
 from handrail.incidents.queries import incidents_visible_to
 from handrail.shared.actors import Actor
-from handrail.shared.artifacts import open_file
 from handrail.shared.errors import NotFound
 from handrail.shared.rest.fields import NoFilters
 from handrail.shared.rest.schema import PAGING
@@ -32,7 +31,8 @@ from runbooks.api.shapes import (
 )
 from runbooks.models import LogLine, Run, StepRun
 from runbooks.queries import run_visible_to, runs_visible_to, states_in_words, steps_of
-from runbooks.queries.files import file_of_run, files_of_run
+from runbooks.queries.files import content_of_file, file_of_run, files_of_run
+from runbooks.removed import log_removed, refuse_if
 
 _COLUMNS = {"project": "project__slug", "runbook": "runbook__slug", "state": "state"}
 
@@ -90,10 +90,16 @@ class Log(Endpoint):
 
     @extend_schema(operation_id="list_log", parameters=[LogFilters, *PAGING], responses=LogShape(many=True))
     def get(self, request: Request, run_id: uuid.UUID, step_id: uuid.UUID) -> Response:
-        """The lines of a step's log, redacted, in their order; `after` goes on where one has read to."""
+        """The lines of a step's log, redacted, in their order; `after` goes on where one has read to.
+
+        410 when retention has removed them all.
+        """
         after = self.filters(LogFilters).get("after", 0)
         step = _step(self.actor, run_id, step_id)
-        return self.page(LogLine.objects.filter(step=step, n__gt=after), LogShape, by="n")
+        lines = LogLine.objects.filter(step=step)
+        if (gone := log_removed(step.run, step)) and not lines.exists():
+            refuse_if(gone)
+        return self.page(lines.filter(n__gt=after), LogShape, by="n")
 
 
 class Artifacts(Endpoint):
@@ -111,10 +117,10 @@ class ArtifactContent(Endpoint):
 
     @extend_schema(operation_id="get_artifact", responses={(200, "application/octet-stream"): bytes})
     def get(self, request: Request, run_id: uuid.UUID, artifact_id: uuid.UUID) -> FileResponse:
-        """The bytes of a file, as an attachment; 503 when they are not in this machine's artifact folder."""
+        """The bytes of a file, as an attachment; 410 when retention has removed them, 503 when they are missing."""
         found = file_of_run(self.actor, run_id, artifact_id)
         response = FileResponse(
-            open_file(found.sha256), as_attachment=True, filename=found.name, content_type=found.media_type
+            content_of_file(found), as_attachment=True, filename=found.name, content_type=found.media_type
         )
         response["Content-Length"] = str(found.size)
         response["X-Content-Type-Options"] = "nosniff"
@@ -144,7 +150,9 @@ class Decide(Endpoint):
 
 
 def _step(actor: Actor, run_id: uuid.UUID, step_id: uuid.UUID) -> StepRun:
-    step = StepRun.objects.filter(run=run_visible_to(actor, run_id), pk=step_id).first()
+    run = run_visible_to(actor, run_id)
+    step = StepRun.objects.filter(run=run, pk=step_id).first()
     if step is None:
         raise NotFound("This run has no such step.")
+    step.run = run
     return step

@@ -91,6 +91,11 @@ class RunShape(serializers.ModelSerializer[Run]):
     inputs = serializers.DictField(read_only=True)
     error = serializers.DictField(read_only=True, allow_null=True)
     starter = serializers.CharField(source="starter_name", read_only=True)
+    removed = serializers.DictField(
+        read_only=True,
+        help_text='What retention has removed of it: `log`, `values`, each `{"at": time, "days": 90}`. '
+        "`$artifact` in a value of such a run names nothing any more.",
+    )
     summary = serializers.SerializerMethodField(help_text="The state in a sentence for people.")
     url = serializers.SerializerMethodField(help_text="Its page.")
 
@@ -100,7 +105,8 @@ class RunShape(serializers.ModelSerializer[Run]):
             "id", "project", "runbook", "version", "version_digest", "state", "summary", "mode", "inputs", "outcome",
             "error", "starter", "starter_channel", "trigger", "incident", "alert", "parent_run",
             "priority", "start_at", "held", "held_reason", "restart_of", "is_open", "cancel_requested",
-            "cancel_reason", "stop_how", "hold_reason", "created_at", "started_at", "ended_at", "deadline", "url",
+            "cancel_reason", "stop_how", "hold_reason", "created_at", "started_at", "ended_at", "deadline", "removed",
+            "url",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
@@ -205,6 +211,7 @@ class ArtifactShape(serializers.ModelSerializer[Artifact]):
             "media_type",
             "sha256",
             "created_at",
+            "removed_at",
             "content",
         )
         read_only_fields = fields

@@ -17,10 +17,10 @@ from django.db import Error, transaction
 
 from handrail.audit.actions import record
 from handrail.shared.clock import database_now
+from handrail.shared.locks import lock
 from runbooks.engine import circuits as pure
 from runbooks.engine.circuits import CircuitState, Policy, Says
 from runbooks.engine.commands import StartStep
-from runbooks.execution import slots
 from runbooks.execution.auditing import ENGINE
 from runbooks.execution.holds import Hold
 from runbooks.execution.transition import Transition
@@ -118,7 +118,7 @@ def _heard(call: Heard, says: Says) -> None:
     if not watched and (says is not Says.ILL or not settings.CIRCUIT_FAILURES):
         return
     with transaction.atomic():
-        slots.lock(lock_name(call.project_id, call.key))
+        lock(lock_name(call.project_id, call.key))
         now = database_now()
         row = Circuit.objects.filter(project=call.project_id, key=call.key).first()
         if row is None:

@@ -84,6 +84,8 @@ def _steered(state: RunState, *, reopened: bool) -> dict[str, Value]:
     if not state.ended:
         changes["deadline"] = None if state.paused or state.timed_out else state.deadline
     if reopened:
+        # What it says and keeps from now on is there to be removed once more.
+        changes |= {"log_over_at": None, "values_over_at": None}
         changes |= {"cancel_requested": state.cancelling, "cancel_reason": state.cancel_reason[:500]}
         if not state.ended:
             changes |= {"is_open": True, "ended_at": None, "outcome": {}, "error": None}

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from handrail.catalog.kinds import RATE
 from handrail.catalog.models import Connection
+from handrail.shared.locks import lock
 from runbooks.engine import buckets
 from runbooks.engine.commands import StartStep
 from runbooks.engine.names import names
@@ -90,7 +91,7 @@ def _lock(transition: Transition, names_of_locks: list[str]) -> bool:
     if wanted and transition.locked_limits and wanted[0] < max(transition.locked_limits):
         return False
     for name in wanted:
-        slots.lock(name)
+        lock(name)
     transition.locked_limits += wanted
     return True
 

@@ -17,6 +17,7 @@ from django.db import connection
 from handrail.shared.artifacts import ArtifactMissing, expand
 from handrail.shared.clock import clock_expression, steady, tell_time
 from handrail.shared.errors import HandrailError, NotFound
+from handrail.shared.retention import Removed, removed_words
 from handrail.shared.statements.reading import Row, columns, fetch
 from handrail.shared.statements.shapes import table
 from runbooks.engine import events as e
@@ -26,6 +27,7 @@ from runbooks.engine.events import Event, from_row
 from runbooks.engine.state import RunState, key_of
 from runbooks.language.definition import ActionStep, ApprovalStep, Json, Runbook, Step
 from runbooks.models import KillSwitch, Run, RunbookVersion, RunEvent, StepRun
+from runbooks.removed import VALUES, removal
 from runbooks.versions import definition_of
 
 
@@ -215,6 +217,9 @@ def load(row: Run | uuid.UUID) -> LiveRun:
             f"This run was started by a newer Handrail (engine schema {run.engine_schema}; known here: {known}). "
             "Newer workers go on with it; to act on it here, upgrade this process, too."
         )
+    if (gone := removal(run, VALUES)) is not None:
+        words = removed_words("What it needs to go on", *gone)
+        raise Unreadable(f"{words} The run can be read, but not acted on.", code=Removed.code)
     history = history_of(run.pk)
     ids, fences = _steps(run.pk)
     return LiveRun(

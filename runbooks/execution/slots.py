@@ -8,19 +8,13 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from handrail.shared.clock import database_now
+from handrail.shared.locks import lock
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import adapted
 from handrail.shared.wakeups import pool_queue, send
 from runbooks.models import StepRun
 
 ADVANCE_TASK = "runbooks.advance"
-
-
-def lock(key: str) -> None:
-    """Let only one transaction at a time decide about ``key``, until it ends. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"handrail:{key}"])
 
 
 def taken(key: str, without: Iterable[uuid.UUID] = ()) -> int:

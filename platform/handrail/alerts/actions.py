@@ -24,6 +24,7 @@ from handrail.letters.models import DeadLetter
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now, now
 from handrail.shared.errors import Conflict, Invalid
+from handrail.shared.retention import Removed
 from handrail.shared.wakeups import wake
 from handrail.vault.grants import refusal
 
@@ -139,9 +140,16 @@ def enable_source(source: Source, *, actor: Actor) -> Source:
 
 @transaction.atomic
 def retry_delivery(delivery: Delivery, *, actor: Actor) -> Delivery:
-    """Read a dead letter again, for instance after its source's mapping was mended."""
+    """Read a dead letter again, for instance after its source's mapping was mended.
+
+    Raises Conflict, and Removed when retention has taken the body of one that was discarded.
+    """
     authorize(actor, Permission.OPERATE, delivery.source.project)
-    revived = Delivery.objects.filter(pk=delivery.pk, verdict=Delivery.Verdict.DEAD).update(
+    dead = Delivery.objects.filter(pk=delivery.pk, verdict=Delivery.Verdict.DEAD)
+    found = dead.filter(body_removed_at__isnull=False).first()
+    if found is not None:
+        raise Removed(f"{found.body_removed} It cannot be read again.")
+    revived = dead.filter(body_removed_at__isnull=True).update(
         verdict=Delivery.Verdict.RECEIVED, attempts=0, error="", due_at=database_now()
     )
     if not revived:

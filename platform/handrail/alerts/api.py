@@ -80,7 +80,7 @@ class DeliveryShape(serializers.ModelSerializer[Delivery]):
         model = Delivery
         fields = (
             "id", "source", "source_name", "received_at", "last_seen_at", "seen_count", "body_sha256", "trust",
-            "verdict", "error", "explanation", "attempts",
+            "verdict", "error", "explanation", "attempts", "body_removed_at",
         )  # fmt: skip
         read_only_fields = fields
 

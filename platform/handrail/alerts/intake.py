@@ -181,7 +181,7 @@ def _repeated_body(incoming: _Incoming) -> Delivery | None:
         return None
     earlier = (
         Delivery.objects.select_for_update(no_key=True, of=("self",))
-        .filter(source=incoming.source, body_sha256=incoming.digest)
+        .filter(source=incoming.source, body_sha256=incoming.digest, body_removed_at=None)
         .order_by("-received_at")
         .first()
     )

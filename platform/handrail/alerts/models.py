@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from handrail.shared.ids import new_id
+from handrail.shared.retention import removed_words
 
 
 class Source(models.Model):
@@ -34,7 +35,11 @@ class Source(models.Model):
 
 
 class Delivery(models.Model):
-    """One request of a source, stored before anything is made of it."""
+    """One request of a source, stored before anything is made of it.
+
+    The row outlives its body: ``body_removed_at`` says since when retention does not keep it, after
+    ``body_kept_days``.
+    """
 
     class Verdict(models.TextChoices):
         RECEIVED = "received"
@@ -58,6 +63,8 @@ class Delivery(models.Model):
     attempts = models.IntegerField(default=0)
     due_at = models.DateTimeField(null=True, blank=True)
     trace_id = models.CharField(max_length=32, blank=True)
+    body_removed_at = models.DateTimeField(null=True, blank=True)
+    body_kept_days = models.IntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["-received_at"]
@@ -71,7 +78,17 @@ class Delivery(models.Model):
             models.Index(fields=["due_at"], condition=Q(verdict="received"), name="delivery_due"),
             models.Index(fields=["received_at"], condition=Q(verdict="dead"), name="delivery_dead"),
             models.Index(fields=["source", "-received_at"], name="delivery_source_at"),
+            models.Index(
+                fields=["received_at"], condition=Q(body_removed_at__isnull=True), name="delivery_body_kept"
+            ),
         ]
+
+    @property
+    def body_removed(self) -> str:
+        """That its body is not kept any more, in words; empty where it is."""
+        if self.body_removed_at is None:
+            return ""
+        return removed_words("The body", self.body_removed_at, self.body_kept_days or 0)
 
 
 class Alert(models.Model):

@@ -256,6 +256,27 @@ SETTINGS: tuple[Setting, ...] = (
         form=HTTP,
     ),
     Setting(
+        "HANDRAIL_KEEP_LOGS_DAYS",
+        "90",
+        "For how many days after the end of a run its log is kept: lines and files. Never while its incident is not "
+        "closed or the postmortem not published. 0: for ever.",
+        form=WHOLE,
+    ),
+    Setting(
+        "HANDRAIL_KEEP_ARTIFACTS_DAYS",
+        "365",
+        "For how many days after the end of a run its values over 16 KB are kept, with the same exceptions. A run "
+        "without them cannot be resumed. 0: for ever.",
+        form=WHOLE,
+    ),
+    Setting(
+        "HANDRAIL_KEEP_DELIVERIES_DAYS",
+        "90",
+        "For how many days the body of a delivery is kept after it was last received, with the same exceptions for "
+        "the incidents of its alerts. 0: for ever.",
+        form=WHOLE,
+    ),
+    Setting(
         "HANDRAIL_AUDIT_CHECKPOINTS",
         "",
         "File to which signed checkpoints of the audit trail are appended; best on a disk that the database's "

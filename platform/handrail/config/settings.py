@@ -215,6 +215,11 @@ STORAGES = {
     },
 }
 
+# --- for how many days what is bulky is kept; 0: for ever -----------------------------------------
+KEEP_LOGS_DAYS = int(read("HANDRAIL_KEEP_LOGS_DAYS"))
+KEEP_ARTIFACTS_DAYS = int(read("HANDRAIL_KEEP_ARTIFACTS_DAYS"))
+KEEP_DELIVERIES_DAYS = int(read("HANDRAIL_KEEP_DELIVERIES_DAYS"))
+
 # --- workers ---------------------------------------------------------------------------------
 BROKER_URL = read("HANDRAIL_BROKER_URL") or f"filesystem://{HOME / 'broker'}"
 QUEUE_PREFIX = read("HANDRAIL_QUEUE_PREFIX")

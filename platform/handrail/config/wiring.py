@@ -49,6 +49,7 @@ from runbooks import (
 from runbooks.execution import answers, children, recover
 from runbooks.execution.patience import PATIENCE
 from runbooks.hooks import approval_changed, live_changed, run_changed
+from runbooks.retention import deliveries, files, logs, values
 from runbooks.start_action import RunbookStart
 from runbooks.steps import registry
 
@@ -79,6 +80,10 @@ DUTIES: list[Duty] = [
     Duty("approvals.expire_due", approvals.expire_due, 1.0),
     Duty("approvals.escalate_due", escalating.escalate_due, 1.0),
     Duty("approvals.recheck_votes", approvals.recheck_votes, 5.0),
+    Duty("retention.remove_logs", logs.remove_logs, 300.0),
+    Duty("retention.remove_values", values.remove_values, 300.0),
+    Duty("retention.remove_bodies", deliveries.remove_bodies, 300.0),
+    Duty("retention.remove_unnamed", files.remove_unnamed, 6 * 3600.0),
 ]
 
 

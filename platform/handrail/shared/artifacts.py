@@ -5,22 +5,34 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import secrets
 import tempfile
-from typing import IO
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import IO, NamedTuple, Protocol, cast
 
 from django.core.files.base import File
 from django.core.files.storage import InvalidStorageError, Storage, storages
+from django.db import transaction
 
+from handrail.shared.clock import database_now, estimated_now
 from handrail.shared.errors import HandrailError
 from handrail.shared.jsonvalue import JsonValue
+from handrail.shared.locks import lock, lock_if_free
 
 LARGEST_IN_ROW = 16 * 1024
 """Characters of JSON; what is longer becomes an artifact."""
 
 MARK = "$artifact"
+GRACE = timedelta(days=1)
+"""A file that no row names is left alone for so long after it was written: its row may yet commit."""
+
 _CHUNK = 64 * 1024
 _IN_MEMORY = 1024 * 1024
+_DIGEST = re.compile("[0-9a-f]{64}")
+_PART = re.compile("[0-9a-f]{2}/tmp[a-z0-9_]{8}")
+"""How :mod:`tempfile` names what the folder's store has not finished."""
 
 
 class ArtifactMissing(HandrailError):
@@ -79,9 +91,15 @@ def put_file(content: IO[bytes]) -> str:
         hashed.update(chunk)
         size += len(chunk)
     digest = hashed.hexdigest()
-    if _size(digest) != size:
-        content.seek(0)
+    content.seek(0)
+    found = _found(digest)
+    if found is None:
         store().save(_name(digest), File(content))
+    elif found.size != size or (estimated_now() or database_now()) - found.written_at > GRACE / 2:
+        # It may be about to be removed, for want of a row that names it: written again, it is as young as ours.
+        with transaction.atomic():
+            lock(_lock_name(digest))
+            store().save(_name(digest), File(content))
     return digest
 
 
@@ -102,6 +120,54 @@ def get(digest: str) -> bytes:
     content = io.BytesIO()
     _fetch(digest, content)
     return content.getvalue()
+
+
+class Found(NamedTuple):
+    """One file of the store: ``ab/`` and its digest, bytes, and when it was written by the store's clock."""
+
+    name: str
+    size: int
+    written_at: datetime
+
+    @property
+    def digest(self) -> str:
+        """Its SHA-256; empty for the part of a file that a process did not live to finish."""
+        digest = self.name[3:]
+        return digest if _DIGEST.fullmatch(digest) and self.name == _name(digest) else ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we have written it: a bucket or a folder may hold other things, too."""
+        return bool(self.digest or _PART.fullmatch(self.name))
+
+
+class _Listing(Protocol):
+    def everything(self) -> Iterator[tuple[str, int, datetime]]:
+        """Name, bytes and time of writing of all that is there."""
+
+
+def old_files(before: datetime) -> Iterator[Found]:
+    """The files of the store that were written before then, as they are listed. Raises :class:`ArtifactStoreDown`."""
+    for name, size, written_at in cast("_Listing", store()).everything():
+        found = Found(name, size, written_at)
+        if written_at < before and found.is_ours:
+            yield found
+
+
+def remove_old(found: Found, before: datetime, is_needed: Callable[[str], bool]) -> bool:
+    """Remove a file, unless it was written again meanwhile or its digest is needed after all; whether it did.
+
+    Under the lock under which :func:`put_file` writes again: neither can slip in between the other's look and act.
+    """
+    with transaction.atomic():
+        if found.digest:
+            if not lock_if_free(_lock_name(found.digest)):
+                return False
+            there = _found(found.digest)
+            if there is None or there.written_at >= before or is_needed(found.digest):
+                return False
+        store().delete(found.name)
+    return True
 
 
 def probe() -> str:
@@ -147,12 +213,17 @@ def _fetch(digest: str, into: IO[bytes]) -> None:
         )
 
 
-def _size(digest: str) -> int | None:
-    """How many bytes the store has under this name; None when it has no such thing."""
+def _found(digest: str) -> Found | None:
+    """What the store has under this name; None when it has no such thing."""
+    name = _name(digest)
     try:
-        return store().size(_name(digest))
+        return Found(name, store().size(name), store().get_modified_time(name))
     except FileNotFoundError:
         return None
+
+
+def _lock_name(digest: str) -> str:
+    return f"artifact:{digest}"
 
 
 def _name(digest: str) -> str:

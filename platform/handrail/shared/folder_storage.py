@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,16 @@ class Folder(FileSystemStorage):
         """Its name for people."""
         return f"the artifact folder {self.location}"
 
+    def everything(self) -> Iterator[tuple[str, int, datetime]]:
+        """Name, bytes and time of writing of every file in it, unfinished ones too."""
+        for folder in _entries(str(self.location)):
+            for file in _entries(folder.path) if folder.is_dir() else ():
+                try:
+                    about = file.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # removed meanwhile
+                yield f"{folder.name}/{file.name}", about.st_size, datetime.fromtimestamp(about.st_mtime, UTC)
+
     def _save(self, name: str, content: File[Any]) -> str:
         path = Path(self.path(name))
         new = not path.parent.is_dir()
@@ -45,6 +57,14 @@ class Folder(FileSystemStorage):
         if new:
             _sync(path.parent.parent)
         return name
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
 
 
 def _sync(folder: Path) -> None:

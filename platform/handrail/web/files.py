@@ -8,11 +8,10 @@ from typing import IO, TypeVar
 from django.http import FileResponse, HttpRequest, HttpResponse
 
 from handrail.shared.actors import Actor
-from handrail.shared.artifacts import open_file
 from handrail.shared.ids import short
 from handrail.web.pages import page
 from runbooks.models import Artifact
-from runbooks.queries.files import file_of_run, value_of_step
+from runbooks.queries.files import content_of_file, file_of_run, value_of_step
 
 Answer = TypeVar("Answer", HttpResponse, FileResponse)
 
@@ -21,7 +20,7 @@ Answer = TypeVar("Answer", HttpResponse, FileResponse)
 def run_file(request: HttpRequest, actor: Actor, run_id: uuid.UUID, artifact_id: uuid.UUID) -> FileResponse:
     """One file, as it was kept."""
     found = file_of_run(actor, run_id, artifact_id)
-    return download(found, open_file(found.sha256))
+    return download(found, content_of_file(found))
 
 
 def download(found: Artifact, content: IO[bytes]) -> FileResponse:

@@ -26,6 +26,7 @@ _HEADLINES = {
     403: "You may not do this",
     404: "There is nothing here for you",
     409: "Things have moved on",
+    410: "This is not kept any more",
     422: "This does not fit",
     429: "Too many requests",
 }

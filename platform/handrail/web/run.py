@@ -28,6 +28,7 @@ from runbooks.execution.switching import CODE, Reach, switches_on
 from runbooks.models import Approval, KillSwitch, Run, StepRun
 from runbooks.queries import StepView
 from runbooks.queries.files import LARGEST_SHOWN
+from runbooks.removed import file_removed, log_removed, value_removed
 
 HIDDEN = "(secret)"
 MOST_FILES = 50
@@ -134,9 +135,10 @@ def _details(found: Run, view: StepView) -> dict[str, Any]:
         "attempts": view.attempts
         or (list(row.attempts.order_by("number", "fence")) if row is not None and view.item else []),
         "children": row.children.select_related("runbook", "version") if row is not None else (),
-        "inputs": _shown(row, "inputs") if row is not None else None,
-        "outputs": _shown(row, "outputs") if row is not None else None,
-        "files": list(row.artifacts.all()[:MOST_FILES]) if row is not None else [],
+        "inputs": _shown(found, row, "inputs") if row is not None else None,
+        "outputs": _shown(found, row, "outputs") if row is not None else None,
+        "files": _files(found, row) if row is not None else [],
+        "log_removed": log_removed(found, row) if row is not None else "",
         "error": row.error if row is not None else None,
         "advice": queries.what_to_do(row.error) if row is not None else "",
         "skipped": queries.why_skipped(view),
@@ -148,11 +150,18 @@ def _details(found: Run, view: StepView) -> dict[str, Any]:
     }
 
 
-def _shown(row: StepRun, name: str) -> dict[str, str] | None:
+def _files(found: Run, row: StepRun) -> list[dict[str, Any]]:
+    """The files of a step, and the words about those that are not kept any more."""
+    return [{"file": file, "removed": file_removed(found, file)} for file in row.artifacts.all()[:MOST_FILES]]
+
+
+def _shown(found: Run, row: StepRun, name: str) -> dict[str, str] | None:
     """A value as text, its beginning where it is large: ``text``, ``note``, and the address of the ``whole``."""
     held: JsonValue = getattr(row, name)
     if not held:
         return None
+    if gone := value_removed(found, held):
+        return {"text": "", "note": gone, "whole": ""}
     whole = f"/runs/{row.run_id}/steps/{row.pk}/{name}.json"
     try:
         text = json.dumps(expand(held), indent=2, ensure_ascii=False)

@@ -45,6 +45,10 @@ class NotAllowed(RemoteError):
     exit_code: ClassVar[int] = NOT_ALLOWED
 
 
+class NotKept(RemoteError):
+    """It was there once; retention has removed it."""
+
+
 class Unreachable(RemoteError):
     """Nobody answers, or nobody can now."""
 
@@ -57,4 +61,6 @@ def error_of(status: int) -> type[RemoteError]:
         return NotSignedIn
     if status in (403, 404):
         return NotAllowed
+    if status == 410:
+        return NotKept
     return Unreachable if status == 429 or status >= 500 else RemoteError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from handrail.cli.remote.client import Client, Object
-from handrail.cli.remote.errors import RUN_FAILED
+from handrail.cli.remote.errors import RUN_FAILED, NotKept
 from handrail.cli.remote.output import coloured, safe
 from handrail.shared.ids import short
 
@@ -42,9 +42,13 @@ class Reader:
             if step_id in self._done or (self.wanted and self.wanted != name):
                 continue
             path = f"runs/{self.run_id}/steps/{step_id}/log/"
-            for line in self.client.rows(path, {"after": self._read.get(step_id, 0)}):
-                self._read[step_id] = int(line["n"])
-                yield {"step": name, **line}
+            try:
+                for line in self.client.rows(path, {"after": self._read.get(step_id, 0)}):
+                    self._read[step_id] = int(line["n"])
+                    yield {"step": name, **line}
+            except NotKept as removed:
+                # Of this step; another one may have spoken since, in a run that was resumed.
+                click.echo(f"{name}: {safe(removed.message)}", err=True)
             if step["state"] in OVER:
                 self._done.add(step_id)
 
