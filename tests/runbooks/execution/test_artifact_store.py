@@ -123,6 +123,7 @@ def test_what_is_gone_or_changed_is_said(kept: Any) -> None:
         artifacts.get("../../etc/passwd")
 
 
+@pytest.mark.django_db
 def test_a_file_that_was_cut_short_is_written_anew(kept: Any) -> None:
     digest = artifacts.put(b"the result")
     kept(digest, b"the r")
