@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import islice
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 
 from handrail.shared.artifacts import GRACE, Found, old_files, remove_old
@@ -25,8 +26,11 @@ FILES = 100
 def remove_unnamed() -> int:
     """The duty: how many files it removed. Its cost grows with the store, which it lists: a few times a day will do.
 
-    Raises :class:`handrail.shared.artifacts.ArtifactStoreDown`.
+    Nothing is touched where logs and artifacts are kept for ever: a copy of a database that is started beside the
+    original knows less than the store holds. Raises :class:`handrail.shared.artifacts.ArtifactStoreDown`.
     """
+    if not (settings.KEEP_LOGS_DAYS or settings.KEEP_ARTIFACTS_DAYS):
+        return 0
     before = database_now() - GRACE
     waiting, removed = old_files(before), 0
     while files := list(islice(waiting, FILES)):

@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,21 @@ def test_the_log_is_followed_to_the_end_of_the_run(as_role: str, project: Projec
     assert json.loads(one.output)["text"] == "it \x1b[2Jsays so"
     wrong = call("logs", str(row.pk), "lok")
     assert (wrong.exit_code, "It has look" in wrong.output) == (4, True)
+
+
+def test_a_log_that_retention_has_removed_is_said_to_be_and_the_others_are_shown(
+    as_role: str, project: Project
+) -> None:
+    at = now()
+    removed = {"log": {"at": at.isoformat(), "days": 90}}
+    row = factories.run(factories.runbook(project), state="succeeded", is_open=False, removed=removed)
+    factories.step(row, "look", state="succeeded", created_at=at - timedelta(days=100))
+    late = factories.step(row, "again", state="succeeded", created_at=at + timedelta(seconds=1))
+    late.log.create(n=1, attempt=1, at=at, stream="stdout", text="after the resume")
+    done = call("logs", str(row.pk))
+    assert done.exit_code == 0
+    assert f"look: Its log was removed on {at:%Y-%m-%d} by retention of 90 days." in done.output
+    assert "again after the resume" in done.output
 
 
 # People ---------------------------------------------------------------------------------------

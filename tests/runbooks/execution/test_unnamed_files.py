@@ -170,6 +170,14 @@ def test_the_part_that_a_killed_process_left_goes_and_strange_files_stay(folder:
     assert (part.exists(), strange.exists(), (folder / "README").exists()) == (False, True, True)
 
 
+@pytest.mark.usefixtures("days_later", "folder")
+def test_an_installation_that_keeps_all_for_ever_touches_no_file(settings: LazySettings) -> None:
+    digest = put(b"the result")
+    settings.KEEP_LOGS_DAYS = settings.KEEP_ARTIFACTS_DAYS = 0
+    assert files.remove_unnamed() == 0
+    assert is_there(digest)
+
+
 @pytest.mark.usefixtures("days_later")
 def test_many_files_are_several_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(5):
