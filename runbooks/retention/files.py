@@ -13,8 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from handrail.shared.artifacts import GRACE, Found, old_files, remove_old
-from handrail.shared.clock import database_now
+from handrail.shared.artifacts import GRACE, Found, earliest_now, old_files, remove_old
 from runbooks.retention.references import named
 from runbooks.retention.telling import tell
 
@@ -31,7 +30,7 @@ def remove_unnamed() -> int:
     """
     if not (settings.KEEP_LOGS_DAYS or settings.KEEP_ARTIFACTS_DAYS):
         return 0
-    before = database_now() - GRACE
+    before = earliest_now() - GRACE
     waiting, removed = old_files(before), 0
     while files := list(islice(waiting, FILES)):
         removed += _batch(files, before)

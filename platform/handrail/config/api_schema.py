@@ -34,6 +34,9 @@ _WITH_BODY = {
     "413": "The body is too large.",
     "415": "The body is not `application/json`.",
 }
+_OF_WHAT_IS_NOT_KEPT = {"410": "Retention has removed it; the message says when."}
+_MAY_BE_REMOVED = ("/log/", "/content/", "/retry/")
+"""How the addresses end at which one asks for something that is not kept for ever."""
 _CONDITIONAL = {
     "412": "Somebody else has changed it since: read it again.",
     "428": "Send If-Match with the ETag that you read.",
@@ -50,6 +53,8 @@ def document_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 del refusals["404"]
             if method != "get":
                 refusals |= _WITH_BODY
+            if path.endswith(_MAY_BE_REMOVED):
+                refusals |= _OF_WHAT_IS_NOT_KEPT
             if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", [])):
                 refusals |= _CONDITIONAL
             for status, words in refusals.items():

@@ -43,7 +43,7 @@ def folder(settings: LazySettings, tmp_path: Path) -> Path:
 @pytest.fixture
 def days_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the duty, two days have passed."""
-    monkeypatch.setattr(files, "database_now", lambda: now() + timedelta(days=2))
+    monkeypatch.setattr(files, "earliest_now", lambda: now() + timedelta(days=2))
 
 
 def is_there(digest: str) -> bool:
@@ -174,6 +174,14 @@ def test_the_part_that_a_killed_process_left_goes_and_strange_files_stay(folder:
 def test_an_installation_that_keeps_all_for_ever_touches_no_file(settings: LazySettings) -> None:
     digest = put(b"the result")
     settings.KEEP_LOGS_DAYS = settings.KEEP_ARTIFACTS_DAYS = 0
+    assert files.remove_unnamed() == 0
+    assert is_there(digest)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_database_whose_clock_is_days_ahead_removes_nothing_young(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = put(b"its row has not committed yet")
+    monkeypatch.setattr(artifacts, "database_now", lambda: now() + timedelta(days=3))
     assert files.remove_unnamed() == 0
     assert is_there(digest)
 
