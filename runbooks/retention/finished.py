@@ -33,25 +33,25 @@ def _told(prefix: str = "", deep: int = MERGED_DEEP) -> Q:
     return ended & complete & where(draft_due_at__isnull=True)
 
 
+def _untold() -> QuerySet[Incident]:
+    """The incident of a row with an ``incident_id``, unless it is told to the end."""
+    told = Incident.objects.filter(_told(), pk=OuterRef("pk"))
+    return Incident.objects.filter(pk=OuterRef("incident_id")).exclude(pk__in=told)
+
+
 def runs_over(before: datetime) -> QuerySet[Run]:
     """Runs that ended before then and of which nobody needs more than their history."""
-    untold = Incident.objects.filter(pk=OuterRef("incident_id")).exclude(
-        pk__in=Incident.objects.filter(_told(), pk=OuterRef("pk"))
-    )
     asking = Run.objects.filter(is_open=True, pk=OuterRef("parent_step__run_id"))
     letters = DeadLetter.objects.filter(state=DeadLetter.State.OPEN, run_id=OuterRef("pk"))
     return Run.objects.filter(
-        ~Exists(untold), ~Exists(asking), ~Exists(letters), is_open=False, ended_at__lt=before
+        ~Exists(_untold()), ~Exists(asking), ~Exists(letters), is_open=False, ended_at__lt=before
     )
 
 
 def deliveries_over(before: datetime) -> QuerySet[Delivery]:
     """Deliveries that were last seen before then, and are no evidence for an alert or incident that goes on."""
-    untold = Incident.objects.filter(pk=OuterRef("incident_id")).exclude(
-        pk__in=Incident.objects.filter(_told(), pk=OuterRef("pk"))
-    )
     running = Run.objects.filter(is_open=True, alert=OuterRef("pk"))
-    joined = IncidentAlert.objects.filter(Exists(untold), alert=OuterRef("pk"))
+    joined = IncidentAlert.objects.filter(Exists(_untold()), alert=OuterRef("pk"))
     going_on = Alert.objects.filter(Q(is_open=True) | Exists(joined) | Exists(running))
     letters = DeadLetter.objects.filter(
         state=DeadLetter.State.OPEN, kind=DeadLetter.Kind.DELIVERY, ref=OuterRef("pk")
