@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from functools import partial
 
 import structlog
 from django.db import transaction
@@ -70,7 +69,12 @@ def on_run_changed(change: RunChange) -> None:
             # It waits for something else now: those behind it need not.
             _wake_waiting(run)
         if event.code == SLOT:
-            transaction.on_commit(partial(look, run.pk), robust=True)
+            _look_later(run.pk)
+
+
+def _look_later(run_id: uuid.UUID) -> None:
+    """After the commit; by a function that has a name: Django asks for it when it logs what went wrong there."""
+    transaction.on_commit(lambda: look(run_id), robust=True)
 
 
 def _wake_waiting(run: Run) -> None:
@@ -82,7 +86,7 @@ def _wake_waiting(run: Run) -> None:
         return
     Run.objects.filter(pk__in=found).update(look_at=database_now())
     for run_id in found:
-        transaction.on_commit(partial(look, run_id), robust=True)
+        _look_later(run_id)
 
 
 def admit_due() -> int:

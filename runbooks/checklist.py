@@ -15,9 +15,8 @@ from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
 from handrail.shared.failpoints import reach
 from runbooks.acting import LONGEST_REASON, opened_run, visible_run
 from runbooks.engine import events as e
-from runbooks.engine.handover import open_items
 from runbooks.engine.state import Key, RunState
-from runbooks.engine.transitions import StepStatus
+from runbooks.engine.steering import item_state, tick_refusal
 from runbooks.execution.advancing import advance
 from runbooks.execution.live import history_of, load
 from runbooks.language.definition import ActionStep, Json, ManualStep
@@ -27,7 +26,6 @@ from runbooks.stopping import title_of_key
 
 CHOICES = ("done", "skip")
 _WORDS = {"done": "done", "skip": "skipped"}
-S = StepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +68,13 @@ def _item(definition: Definition, state: RunState, key: str, ticked: e.ItemTicke
         key=key,
         title=title_of_key(definition, key),
         kind=step.kind,
-        state=_state(state, key),
+        state=item_state(state, key),
         uses=step.call.uses if isinstance(step, ActionStep) else "",
         asks=str(step.prompt) if isinstance(step, ManualStep) else "",
         by=ticked.by if ticked is not None else "",
         note=ticked.reason if ticked is not None else "",
         at=ticked.at if ticked is not None else None,
     )
-
-
-def _state(state: RunState, key: str) -> str:
-    if key in state.dealt:
-        return state.dealt[key]
-    status = state.node(key).status
-    if status == S.SKIPPED:
-        return "skipped"
-    return {S.SUCCEEDED: "succeeded", S.EXECUTING: "busy", S.UNCERTAIN: "unknown"}.get(status, "open")
 
 
 @transaction.atomic
@@ -123,11 +112,6 @@ def _refuse(state: RunState, key: str) -> None:
     """Raise for an item that nobody can deal with now."""
     if key not in (state.items or ()):
         raise NotFound(f"The checklist has no item {key!r}.")
-    if key in open_items(state) and _state(state, key) == "open" and not state.ended:
-        return
-    found = _state(state, key)
-    if found == "busy":
-        raise Conflict(f"{key} still executes: wait for its outcome.")
-    if found == "unknown":
-        raise Conflict(f"Nobody knows what became of {key}: decide that first.")
-    raise Conflict(f"{key} is {found} already.")
+    refusal = tick_refusal(state, key)
+    if refusal:
+        raise Conflict(refusal)

@@ -17,9 +17,8 @@ from runbooks import runs
 from runbooks.acting import LONGEST_REASON, given_reason, opened_run, visible_run
 from runbooks.engine import events as e
 from runbooks.engine.reopening import reopening
-from runbooks.engine.state import RunState
+from runbooks.engine.steering import pause_refusal, resume_refusal
 from runbooks.execution.advancing import advance
-from runbooks.execution.children import PARENT, WITH_PARENT
 from runbooks.execution.live import Unreadable, load
 from runbooks.execution.starting import deadline_of
 from runbooks.execution.transition import Transition
@@ -59,17 +58,9 @@ def pause(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     """
     opened = opened_run(run_id, actor)
     words = given_reason(reason, "Say why the run is paused: whoever finds it will want to know.")
-    state = opened.state
-    if state.ended:
-        raise Conflict(f"The run is over already ({state.status}).")
-    if state.cancelling:
-        raise Conflict("The run is being stopped: nothing new starts anyway, and its end cannot be held up.")
-    if state.started_at is None:
-        raise Conflict("The run has not begun: stop it if it shall not.")
-    if state.items is not None:
-        raise Conflict("The run was handed over: nothing starts any more.")
-    if state.paused:
-        raise Conflict("The run is paused already.")
+    refusal = pause_refusal(opened.state)
+    if refusal:
+        raise Conflict(refusal)
     opened.record(e.RunPaused(at=opened.now, by=actor.name, reason=words))
     _finish(opened, actor, "run.paused", {"reason": words})
     return opened.live.run
@@ -85,23 +76,12 @@ def resume(run_id: uuid.UUID, *, actor: Actor, reason: str = "") -> Run:
     if opened.state.ended:
         return _reopen(opened, actor, reason)
     words = reason.strip()[:LONGEST_REASON]
-    refusal = _not_paused(opened.state)
+    refusal = resume_refusal(opened.state)
     if refusal:
         raise Conflict(refusal)
     opened.record(e.RunResumed(at=opened.now, by=actor.name, reason=words))
     _finish(opened, actor, "run.resumed", {"reason": words})
     return opened.live.run
-
-
-def _not_paused(state: RunState) -> str:
-    """Why an open run does not go on by a resume, in words; empty if it does."""
-    if state.items is not None:
-        return "The run was handed over: people do the rest, and it does not go on by itself."
-    if state.stop_how == WITH_PARENT:
-        return f"It is paused with {PARENT}: resume that one."
-    if not state.paused:
-        return "The run goes on already." if not state.cancelling else "The run is being stopped."
-    return ""
 
 
 def _reopen(opened: Transition, actor: Actor, reason: str) -> Run:
@@ -160,7 +140,7 @@ def preview_resume(run_id: uuid.UUID, actor: Actor) -> ResumePreview:
     except Unreadable as error:
         return ResumePreview("reopen" if not run.is_open else "go_on", refusal=error.message)
     if not live.state.ended:
-        return ResumePreview("go_on", refusal=_not_paused(live.state))
+        return ResumePreview("go_on", refusal=resume_refusal(live.state))
     found = reopening(live.definition, live.state, live.last_at)
     refusal = _beyond(run) or found.refusal
     steps = [key for key in found.again if "/" not in key]

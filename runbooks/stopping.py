@@ -14,19 +14,17 @@ from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, Invalid
 from handrail.shared.failpoints import reach
 from runbooks.acting import given_reason, opened_run, visible_run
-from runbooks.engine import events as e
-from runbooks.engine.compensation import order_of_run, stuck
+from runbooks.engine.compensation import order_of_run
 from runbooks.engine.handover import remaining
-from runbooks.engine.state import PENDING, STEP, UNDO, Key, NodeState, RunState
+from runbooks.engine.state import PENDING, STEP, UNDO, Key, NodeState
+from runbooks.engine.steering import CANCEL, FREEZE, HAND_OVER, stop_refusal, stopped
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.advancing import advance
 from runbooks.execution.live import load
-from runbooks.execution.transition import Transition
 from runbooks.language.definition import ActionStep, Json, Step
 from runbooks.language.definition import Runbook as Definition
 from runbooks.models import Run
 
-FREEZE, CANCEL, HAND_OVER = "freeze", "cancel", "hand_over"
 HOW: Mapping[str, str] = {FREEZE: "Freeze", CANCEL: "Stop", UNDO: "Stop and undo", HAND_OVER: "Hand over"}
 """The four ways, and what people call them."""
 
@@ -71,10 +69,11 @@ def stop(run_id: uuid.UUID, *, actor: Actor, reason: str, how: str = CANCEL) -> 
         raise Invalid(f"A run is stopped by {', '.join(HOW)}, not by {how!r}.")
     opened = opened_run(run_id, actor)
     words = given_reason(reason, _WHY)
-    refusal = why_not(opened.live.definition, opened.state, how)
+    definition = opened.live.definition
+    refusal = stop_refusal(definition, opened.state, how)
     if refusal:
         raise Conflict(refusal)
-    opened.record(_event(opened, how, actor.name, words))
+    opened.record(stopped(definition, opened.state, how, by=actor.name, reason=words, at=opened.now))
     advance(opened)
     opened.commit()
     data: dict[str, Json] = {"reason": words, "how": how}
@@ -82,37 +81,6 @@ def stop(run_id: uuid.UUID, *, actor: Actor, reason: str, how: str = CANCEL) -> 
     reach("steer.before_commit")
     transaction.on_commit(lambda: reach("steer.after_commit"))
     return opened.live.run
-
-
-def _event(opened: Transition, how: str, by: str, reason: str) -> e.Event:
-    if how == FREEZE:
-        return e.RunPaused(at=opened.now, by=by, reason=reason, how=FREEZE)
-    if how == HAND_OVER:
-        items = remaining(opened.live.definition, opened.state)
-        return e.RunHandedOver(at=opened.now, by=by, reason=reason, items=items)
-    return e.CancelRequested(at=opened.now, by=by, reason=reason, how=UNDO if how == UNDO else "")
-
-
-def why_not(definition: Definition, state: RunState, how: str) -> str:
-    """Why the run cannot be stopped so now, in words; empty if it can."""
-    if state.ended:
-        return f"The run is over already ({state.status})."
-    if state.cancelling:
-        return "The run is being stopped already."
-    if state.items is not None:
-        return "The run was handed over already: deal with what is on its checklist."
-    if state.started_at is None:
-        return "" if how == CANCEL else "The run has not begun: it can only be stopped."
-    if how == FREEZE:
-        return "The run is paused already." if state.paused else ""
-    if how == HAND_OVER:
-        undoing = any(node.status == S.COMPENSATING for node in state.nodes.values())
-        return "A group is being undone: hand over when that is through." if undoing else ""
-    if state.phase == "finally":
-        return "The run is in its last steps, which always run: there is nothing left to stop."
-    if how == UNDO and (key := stuck(definition, state)) and state.node(key).status == S.COMPENSATION_FAILED:
-        return f"{key} could not be undone, and what was done before it cannot be undone in order."
-    return ""
 
 
 def preview_stop(run_id: uuid.UUID, actor: Actor) -> StopPreview:
@@ -132,7 +100,7 @@ def preview_stop(run_id: uuid.UUID, actor: Actor) -> StopPreview:
     preview.reversible.extend(title_of_key(definition, key) for key in order_of_run(definition, state))
     preview.remaining.extend(title_of_key(definition, key) for key in remaining(definition, state))
     preview.choices.extend(
-        StopChoice(how, title, _words(definition, preview, how), why_not(definition, state, how))
+        StopChoice(how, title, _words(definition, preview, how), stop_refusal(definition, state, how))
         for how, title in HOW.items()
     )
     return preview

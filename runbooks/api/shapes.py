@@ -11,6 +11,7 @@ from rest_framework import serializers
 from handrail.shared.links import approval_url, run_url, runbook_url
 from handrail.shared.rest.fields import Body, Choice, Flag, Id, Number, Query, Text
 from runbooks.checklist import ChecklistItem
+from runbooks.engine.steering import CANCEL
 from runbooks.models import (
     Approval,
     Artifact,
@@ -24,7 +25,7 @@ from runbooks.models import (
 )
 from runbooks.queries import StepView
 from runbooks.resuming import RestartPreview, ResumePreview
-from runbooks.stopping import CANCEL, HOW, StopChoice, StopPreview
+from runbooks.stopping import HOW, StopChoice, StopPreview
 
 
 class RunFilters(Query):

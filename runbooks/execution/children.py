@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 
 import structlog
 from django.db import transaction
@@ -14,16 +13,13 @@ from handrail.shared.errors import Invalid
 from handrail.shared.failpoints import reach
 from runbooks.engine import events as e
 from runbooks.engine.state import UNDO
+from runbooks.engine.steering import HAND_OVER, PARENT, WITH_PARENT, following, unwanted_refusal
 from runbooks.execution.advancing import advance
 from runbooks.execution.live import Unreadable
 from runbooks.execution.recover import BATCH, go_on
 from runbooks.execution.transition import open_transition
 from runbooks.hooks import RunChange
 from runbooks.models import Run, StepRun
-
-PARENT = "the run that started it"
-WITH_PARENT = "parent"
-"""How a run is paused that is paused because its parent is."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +44,12 @@ def on_run_changed(change: RunChange) -> None:
     elif isinstance(event, e.RunPaused | e.RunResumed):
         for node in change.state.nodes.values():
             if node.run and node.in_flight:
-                transaction.on_commit(partial(_follow, uuid.UUID(node.run)), robust=True)
+                _follow_later(uuid.UUID(node.run))
+
+
+def _follow_later(run_id: uuid.UUID) -> None:
+    """After the commit; by a function that has a name: Django asks for it when it logs what went wrong there."""
+    transaction.on_commit(lambda: _follow(run_id), robust=True)
 
 
 def _wake(step_id: uuid.UUID) -> None:
@@ -65,7 +66,7 @@ def stop_unwanted() -> int:
         cancel_requested=False,
         parent_step__cancel_requested=True,
         engine_schema__in=e.SUPPORTED_SCHEMAS,
-    )
+    ).exclude(stop_how=HAND_OVER)
     found = list(unwanted.values_list("pk", "parent_step__reason", "parent_step__run__stop_how")[:BATCH])
     return sum(_stop(run_id, reason, UNDO if how == UNDO else "") for run_id, reason, how in found)
 
@@ -75,7 +76,8 @@ def follow_parents() -> int:
     to_pause = Run.objects.filter(
         is_open=True, parent_step__run__state=Run.State.PAUSED, engine_schema__in=e.SUPPORTED_SCHEMAS
     ).exclude(
-        Q(state__in=[Run.State.PAUSED, Run.State.CANCELLING]) | Q(parent_step__run__stop_how="hand_over")
+        Q(state__in=[Run.State.PENDING, Run.State.PAUSED, Run.State.CANCELLING])
+        | Q(parent_step__run__stop_how=HAND_OVER)
     )
     to_resume = Run.objects.filter(is_open=True, state=Run.State.PAUSED, stop_how=WITH_PARENT).exclude(
         parent_step__run__state=Run.State.PAUSED
@@ -92,18 +94,13 @@ def _follow(run_id: uuid.UUID) -> bool:
     try:
         with transaction.atomic():
             opened = open_transition(run_id)
-            state = opened.state
             parent = Run.objects.filter(steps__children=run_id).values("state", "hold_reason").first()
             held = parent is not None and parent["state"] == Run.State.PAUSED
-            if state.ended or state.cancelling or held == state.paused:
+            reason = str(parent["hold_reason"]) if parent is not None else ""
+            event = following(opened.state, held=held, reason=reason, at=opened.now)
+            if event is None:
                 return False
-            if held:
-                reason = str(parent["hold_reason"]) if parent is not None else ""
-                opened.record(e.RunPaused(at=opened.now, by=PARENT, reason=reason, how=WITH_PARENT))
-            elif state.stop_how == WITH_PARENT:
-                opened.record(e.RunResumed(at=opened.now, by=PARENT))
-            else:
-                return False
+            opened.record(event)
             advance(opened)
             opened.commit()
     except (Unreadable, Invalid) as refusal:
@@ -113,12 +110,11 @@ def _follow(run_id: uuid.UUID) -> bool:
 
 
 def _stop(run_id: uuid.UUID, reason: str, how: str) -> bool:
-    """Stop a run for its parent; False when it is over, or in its last steps."""
+    """Stop a run for its parent; False when it is over, in its last steps, or in the hands of people."""
     try:
         with transaction.atomic():
             opened = open_transition(run_id)
-            state = opened.state
-            if state.ended or state.cancelling or state.phase == "finally":
+            if unwanted_refusal(opened.state):
                 return False
             opened.record(e.CancelRequested(at=opened.now, by=PARENT, reason=reason, how=how))
             advance(opened)

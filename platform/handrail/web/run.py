@@ -24,6 +24,7 @@ from handrail.web.typed_inputs import empty_form
 from runbooks import manual, queries, stopping
 from runbooks.engine.events import SUPPORTED_SCHEMAS
 from runbooks.engine.state import key_of
+from runbooks.engine.steering import HAND_OVER
 from runbooks.execution.switching import CODE, Reach, switches_on
 from runbooks.models import Approval, KillSwitch, Run, StepRun
 from runbooks.queries import StepView
@@ -64,7 +65,7 @@ def run_context(actor: Actor, found: Run, chosen: str = "") -> dict[str, Any]:
     by_node = {view.node: view for view in every}
     view = by_node.get(chosen) or by_node.get(current)
     may_respond = allows(actor, Permission.RESPOND, found)
-    stoppable = found.is_open and not found.cancel_requested and found.stop_how != stopping.HAND_OVER
+    stoppable = found.is_open and not found.cancel_requested and found.stop_how != HAND_OVER
     return {
         "run": found,
         "words": queries.state_in_words(found),

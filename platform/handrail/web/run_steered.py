@@ -9,10 +9,9 @@ from handrail.accounts.permissions import Permission, allows
 from handrail.shared.actors import Actor
 from handrail.shared.errors import HandrailError
 from runbooks import checklist, resuming, skipping
-from runbooks.execution.children import WITH_PARENT
+from runbooks.engine.steering import HAND_OVER, WITH_PARENT
 from runbooks.models import Run
 from runbooks.queries import StepView
-from runbooks.stopping import HAND_OVER
 
 _SKIPPABLE = ("pending", "ready", "waiting", "awaiting_human", "failed", "timed_out")
 

@@ -18,15 +18,16 @@ from handrail.web.pages import after, page, shown
 from handrail.web.run import run_context
 from handrail.web.typed_inputs import TypedForm, empty_form, filled_form
 from runbooks import checklist, queries, resuming, runs, skipping, stopping
+from runbooks.engine import steering
 from runbooks.language.definition import InputSpec
 from runbooks.models import Run, RunbookVersion
 from runbooks.versions import definition_of
 
 _STOPPED = {
-    stopping.FREEZE: "Frozen: nothing new starts until the run is resumed or stopped.",
-    stopping.CANCEL: "The run is being stopped: nothing new starts, what always runs in the end still does.",
+    steering.FREEZE: "Frozen: nothing new starts until the run is resumed or stopped.",
+    steering.CANCEL: "The run is being stopped: nothing new starts, what always runs in the end still does.",
     "undo": "The run is being stopped, and what was done is undone, the last step first.",
-    stopping.HAND_OVER: "Handed over: the checklist has what is left.",
+    steering.HAND_OVER: "Handed over: the checklist has what is left.",
 }
 _DECIDED = {"done": "Taken as done.", "retry": "They are tried again.", "fail": "Taken as failed."}
 
@@ -34,7 +35,7 @@ _DECIDED = {"done": "Taken as done.", "retry": "They are tried again.", "fail": 
 @page("POST")
 def stop(request: HttpRequest, actor: Actor, run_id: uuid.UUID) -> HttpResponse:
     """Stop the run in the chosen way, for a reason."""
-    how = _text(request, "how") or stopping.CANCEL
+    how = _text(request, "how") or steering.CANCEL
     return _done(
         request,
         actor,

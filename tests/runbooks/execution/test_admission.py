@@ -470,3 +470,18 @@ def test_looking_at_a_run_that_is_not_pending_changes_nothing(stage: Stage) -> N
     assert history(run) == before
     with pytest.raises(Exception, match="no such run"):
         admitting.look(uuid.uuid4())
+
+
+def test_a_run_is_stopped_even_if_the_next_cannot_be_looked_at(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_run_id: uuid.UUID) -> bool:
+        raise RuntimeError("It breaks after the commit.")
+
+    made = limited(stage)
+    first, second = stage.start(made), stage.start(made)
+    with monkeypatch.context() as patch:
+        patch.setattr(admitting, "look", fails)
+        stop(stage, first)
+    assert [state(run) for run in (first, second)] == ["cancelled", "pending"]
+    assert admitting.admit_due() == 1, "the sweeper finds the mark"
