@@ -18,7 +18,8 @@ from runbooks.engine.state import COMPENSATE, Key
 from runbooks.engine.transitions import StepStatus
 from runbooks.language.definition import Json
 from tests.prove.samples import Sample
-from tests.runbooks.engine.invariants import Broken, check_all, command_of
+from tests.runbooks.engine.course import Broken, command_of
+from tests.runbooks.engine.invariants import check_all
 from tests.runbooks.engine.life import Life
 
 S = StepStatus

@@ -6,53 +6,29 @@ docs/explanation/engine.md, made from the docstrings.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
+from collections.abc import Callable
 
 from runbooks.engine import events as e
 from runbooks.engine.apply import replay
-from runbooks.engine.commands import StartStep, start_of
-from runbooks.engine.compensation import inside
-from runbooks.engine.outcomes import is_repeatable
 from runbooks.engine.plan import plan
-from runbooks.engine.state import COMPENSATE, PROBE, STEP, Key, NodeState, RunState, key_of
+from runbooks.engine.state import COMPENSATE, PROBE, STEP, Key, RunState, key_of
 from runbooks.engine.transitions import StepStatus
-from runbooks.language.definition import ForEachStep, ParallelStep, Runbook, Step, WaitStep
+from runbooks.language.definition import WaitStep
+from tests.runbooks.engine.course import (
+    BEGINS,
+    BEGINS_BLOCK,
+    Course,
+    around,
+    hold,
+    limited,
+    may_be_repeated,
+    phase_of,
+    step_of,
+)
+from tests.runbooks.engine.steered import STEERING
 
 S = StepStatus
-BEGINS = (e.StepScheduled, e.StepStarted, e.TimerStarted, e.ApprovalAsked, e.ManualAsked, e.SubrunStarted)
-BEGINS_BLOCK = (e.BlockStarted, e.LoopStarted, e.CaseChosen)
 PEOPLE = (e.ApprovalDecided, e.ManualAnswered, e.StepDecided)
-
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """A run so far: its history, the state after each event, and which of the events the plan itself decided."""
-
-    definition: Runbook
-    history: list[e.Event]
-    states: list[RunState]
-    planned: list[e.Event]
-    now: datetime
-
-    @property
-    def state(self) -> RunState:
-        """The run as it is now."""
-        return self.states[-1]
-
-    def moments(self) -> Iterator[tuple[e.Event, RunState, RunState]]:
-        """Each event with the state before and after it."""
-        before = RunState()
-        for event, after in zip(self.history, self.states, strict=True):
-            yield event, before, after
-            before = after
 
 
 Invariant = Callable[[Course], None]
@@ -66,19 +42,14 @@ def invariant(check: Invariant) -> Invariant:
 
 
 def check_all(course: Course) -> None:
-    """Raise :class:`Broken` for the first invariant that does not hold."""
-    for check in INVARIANTS:
+    """Raise :class:`~tests.runbooks.engine.course.Broken` for the first invariant that does not hold."""
+    for check in (*INVARIANTS, *STEERING):
         check(course)
 
 
 def sentences() -> list[str]:
     """What the invariants say, in their order."""
-    return [" ".join((check.__doc__ or "").split()) for check in INVARIANTS]
-
-
-def _hold(holds: bool, words: str) -> None:
-    if not holds:
-        raise Broken(words)
+    return [" ".join((check.__doc__ or "").split()) for check in (*INVARIANTS, *STEERING)]
 
 
 # The history ----------------------------------------------------------------------------------
@@ -90,42 +61,42 @@ def every_prefix_replays(course: Course) -> None:
     state = RunState()
     for event, after in zip(course.history, course.states, strict=True):
         state = replay([event], state)
-        _hold(state == after, f"after {event.type} the replay differs")
-    _hold(replay(course.history) == course.state, "the whole history replays to another state")
+        hold(state == after, f"after {event.type} the replay differs")
+    hold(replay(course.history) == course.state, "the whole history replays to another state")
 
 
 @invariant
 def every_event_survives_json(course: Course) -> None:
     """Every event is the same after it was written as JSON and read again."""
     for event in course.history:
-        _hold(e.from_row(event.type, event.data(), event.at) == event, f"{event} changes in its JSON form")
+        hold(e.from_row(event.type, event.data(), event.at) == event, f"{event} changes in its JSON form")
 
 
 @invariant
 def planning_is_deterministic_and_settled(course: Course) -> None:
     """Planning twice gives the same plan, and a plan that was obeyed has nothing to add."""
     once = plan(course.definition, course.state, course.now)
-    _hold(once == plan(course.definition, course.state, course.now), "two plans of one state differ")
-    _hold(once == [], f"the plan was obeyed, and still wants {once}")
+    hold(once == plan(course.definition, course.state, course.now), "two plans of one state differ")
+    hold(once == [], f"the plan was obeyed, and still wants {once}")
 
 
 @invariant
 def time_goes_forward(course: Course) -> None:
     """No event is older than the one before it."""
     times = [event.at for event in course.history]
-    _hold(times == sorted(times), "the history goes back in time")
+    hold(times == sorted(times), "the history goes back in time")
 
 
 @invariant
 def people_answer_for_people(course: Course) -> None:
     """No plan ever answers an approval or a manual step, or decides about a step in doubt: a timeout never approves."""
     for event in course.planned:
-        _hold(not isinstance(event, PEOPLE), f"the plan itself recorded {event.type}")
+        hold(not isinstance(event, PEOPLE), f"the plan itself recorded {event.type}")
     for event, before, after in course.moments():
         if isinstance(event, e.StepEvent) and after.node(event.key).status == S.SUCCEEDED:
             waited = before.node(event.key).status
             if waited in (S.AWAITING_APPROVAL, S.AWAITING_HUMAN):
-                _hold(isinstance(event, PEOPLE), f"{event.key} went on by {event.type}")
+                hold(isinstance(event, PEOPLE), f"{event.key} went on by {event.type}")
 
 
 @invariant
@@ -134,9 +105,9 @@ def a_refusal_is_no_approval(course: Course) -> None:
     for event, _, after in course.moments():
         if isinstance(event, e.ApprovalDecided):
             node = after.node(event.key)
-            _hold(node.decision == event.decision, f"{event.key} is {node.decision}, not {event.decision}")
+            hold(node.decision == event.decision, f"{event.key} is {node.decision}, not {event.decision}")
             if event.decision != "approved" and not event.goes_on:
-                _hold(node.status == S.FAILED, f"{event.key} was {event.decision} and is {node.status}")
+                hold(node.status == S.FAILED, f"{event.key} was {event.decision} and is {node.status}")
 
 
 # Effects --------------------------------------------------------------------------------------
@@ -152,8 +123,8 @@ def what_may_have_happened_is_not_repeated(course: Course) -> None:
             in_doubt -= set(event.again)
         if not isinstance(event, e.StepEvent):
             continue
-        if isinstance(event, e.StepStarted) and not _is_repeatable(course, event.key):
-            _hold(event.key not in in_doubt, f"{event.key} started again though it may have happened")
+        if isinstance(event, e.StepStarted) and not may_be_repeated(course, event.key):
+            hold(event.key not in in_doubt, f"{event.key} started again though it may have happened")
             in_doubt.add(event.key)
         elif (
             isinstance(event, e.StepRetrying)
@@ -162,7 +133,7 @@ def what_may_have_happened_is_not_repeated(course: Course) -> None:
         ):
             in_doubt.discard(event.key)
         elif isinstance(event, e.StepCrashed):
-            _hold(_is_repeatable(course, event.key), f"{event.key} may not be repeated, and was")
+            hold(may_be_repeated(course, event.key), f"{event.key} may not be repeated, and was")
 
 
 @invariant
@@ -172,7 +143,7 @@ def intent_before_effect(course: Course) -> None:
         if isinstance(event, e.StepSucceeded | e.StepRetrying | e.StepUncertain | e.Sampled | e.StepCrashed):
             node = before.node(event.key)
             if node.attempt:
-                _hold(node.status == S.EXECUTING, f"{event.type} of {event.key}, which was {node.status}")
+                hold(node.status == S.EXECUTING, f"{event.type} of {event.key}, which was {node.status}")
 
 
 @invariant
@@ -189,9 +160,9 @@ def what_succeeded_stays(course: Course) -> None:
                 allowed.add(S.PENDING)
             if isinstance(event, e.RunReopened) and (key in event.again or key in event.revived):
                 continue
-            _hold(now.status in allowed, f"{key} had succeeded, and {event.type} made it {now.status}")
+            hold(now.status in allowed, f"{key} had succeeded, and {event.type} made it {now.status}")
             if now.status != S.PENDING:
-                _hold(now.outputs == node.outputs, f"{event.type} changed the outputs of {key}")
+                hold(now.outputs == node.outputs, f"{event.type} changed the outputs of {key}")
 
 
 @invariant
@@ -204,16 +175,23 @@ def an_end_is_an_end(course: Course) -> None:
             continue
         for key, node in before.nodes.items():
             if node.status in final and Key.parse(key).role != PROBE:
-                _hold(after.node(key).status == node.status, f"{event.type} moved {key}, which had ended")
+                hold(after.node(key).status == node.status, f"{event.type} moved {key}, which had ended")
 
 
 @invariant
 def the_skipped_are_not_called(course: Course) -> None:
     """A step that is skipped is never called, unless a person skipped it after it had failed."""
-    skipped = {key for key, node in course.state.nodes.items() if node.status == S.SKIPPED}
-    called = {event.key for event in course.history if isinstance(event, e.StepStarted)}
-    called -= {event.key for event in course.history if isinstance(event, e.StepSkipped) and event.by}
-    _hold(not skipped & called, f"{skipped & called} were skipped and called")
+    called: set[str] = set()
+    for event, _, after in course.moments():
+        if isinstance(event, e.StepStarted):
+            called.add(event.key)
+        elif isinstance(event, e.StepSkipped) and event.by:
+            called.discard(event.key)
+        elif isinstance(event, e.RunReopened):
+            called -= set(event.again)
+        if isinstance(event, e.StepStarted | e.StepSkipped | e.CaseChosen):
+            both = {key for key in called if after.node(key).status == S.SKIPPED}
+            hold(not both, f"{both} were skipped and called")
 
 
 # Attempts and time ----------------------------------------------------------------------------
@@ -228,10 +206,10 @@ def attempts_grow_by_one(course: Course) -> None:
         was, now = before.node(event.key).attempt, after.node(event.key).attempt
         if isinstance(event, e.StepStarted):
             # On the fast path a first attempt starts without having been scheduled.
-            _hold(event.attempt == (was or 1), f"{event.key} started attempt {event.attempt} after {was}")
+            hold(event.attempt == (was or 1), f"{event.key} started attempt {event.attempt} after {was}")
         elif now != was:
             voided = isinstance(event, e.ApprovalVoided)
-            _hold(now == was + 1 or voided, f"{event.type} took {event.key} from attempt {was} to {now}")
+            hold(now == was + 1 or voided, f"{event.type} took {event.key} from attempt {was} to {now}")
 
 
 @invariant
@@ -242,9 +220,9 @@ def nothing_starts_before_its_time(course: Course) -> None:
             continue
         node = before.node(event.key)
         if isinstance(event, e.StepStarted) and node.ready_at is not None:
-            _hold(event.at >= node.ready_at, f"{event.key} started before {node.ready_at}")
-        if isinstance(event, e.StepSucceeded) and isinstance(_step(course, event.key), WaitStep):
-            _hold(node.due_at is not None and event.at >= node.due_at, f"the timer {event.key} fired early")
+            hold(event.at >= node.ready_at, f"{event.key} started before {node.ready_at}")
+        if isinstance(event, e.StepSucceeded) and isinstance(step_of(course, event.key), WaitStep):
+            hold(node.due_at is not None and event.at >= node.due_at, f"the timer {event.key} fired early")
 
 
 @invariant
@@ -254,7 +232,7 @@ def a_probe_speaks_for_its_doubt(course: Course) -> None:
         place = Key.parse(key)
         if place.role == PROBE:
             status = course.state.node(key_of(place.node, place.iteration)).status
-            _hold(status == S.UNCERTAIN, f"{key} is there while its step is {status}")
+            hold(status == S.UNCERTAIN, f"{key} is there while its step is {status}")
 
 
 # Blocks ---------------------------------------------------------------------------------------
@@ -263,24 +241,21 @@ def a_probe_speaks_for_its_doubt(course: Course) -> None:
 @invariant
 def compensation_is_in_reverse(course: Course) -> None:
     """A group undoes what was completed in the strict reverse order of completion, one after the other."""
+    orders: dict[str, list[str]] = {}
     for event, before, _ in course.moments():
         if isinstance(event, e.BlockCompensating):
             places = [before.node(key).ended_n for key in event.order]
-            _hold(places == sorted(places, reverse=True), f"{event.key} undoes in the order {event.order}")
-    order = {
-        event.key: list(event.order) for event in course.history if isinstance(event, e.BlockCompensating)
-    }
-    for undone in order.values():
-        keys = [key_of(Key.parse(key).node, Key.parse(key).iteration, COMPENSATE) for key in undone]
-        begun = [
-            event.key for event in course.history if isinstance(event, e.StepScheduled) and event.key in keys
-        ]
-        _hold(begun == keys[: len(begun)], f"undone as {begun}, not as {keys}")
-        for key, following in pairwise(keys):
-            if following in begun:
-                status = course.state.node(key).status
-                _hold(status == S.SUCCEEDED, f"{following} began while {key} was {status}")
-
+            hold(places == sorted(places, reverse=True), f"{event.key} undoes in the order {event.order}")
+            orders[event.key] = event.order
+        elif isinstance(event, e.RunReopened):
+            orders.clear()
+        elif isinstance(event, e.StepScheduled) and Key.parse(event.key).role == COMPENSATE:
+            place = Key.parse(event.key)
+            undone = key_of(place.node, place.iteration)
+            for order in (found for found in orders.values() if undone in found):
+                earlier = order[: order.index(undone)]
+                open_yet = [key for key in earlier if before.node(key).status != S.COMPENSATED]
+                hold(not open_yet, f"the undoing of {undone} began before that of {open_yet} was through")
 
 @invariant
 def only_what_succeeded_is_undone(course: Course) -> None:
@@ -289,8 +264,8 @@ def only_what_succeeded_is_undone(course: Course) -> None:
         if isinstance(event, e.BlockCompensating):
             for key in event.order:
                 node = before.node(key)
-                _hold(node.status == S.SUCCEEDED, f"{key} is undone and was {node.status}")
-                _hold(node.captured is not None, f"{key} is undone with inputs that were never captured")
+                hold(node.status == S.SUCCEEDED, f"{key} is undone and was {node.status}")
+                hold(node.captured is not None, f"{key} is undone with inputs that were never captured")
 
 
 @invariant
@@ -300,9 +275,9 @@ def concurrency_holds(course: Course) -> None:
         if not isinstance(event, (*BEGINS, *BEGINS_BLOCK)):
             continue
         for step in course.definition.walk():
-            for around, limit, keys in _limited(course, step, after):
+            for block, limit, keys in limited(course, step, after):
                 open_now = [key for key in keys if after.node(key).in_flight]
-                _hold(len(open_now) <= limit, f"{open_now} are open in {around}, {limit} may be")
+                hold(len(open_now) <= limit, f"{open_now} are open in {block}, {limit} may be")
 
 
 @invariant
@@ -315,12 +290,12 @@ def nothing_begins_where_all_is_over(course: Course) -> None:
         began = isinstance(event, (*BEGINS, *BEGINS_BLOCK)) or node.status == S.READY
         if not began or Key.parse(event.key).role == PROBE:
             continue
-        phase = _phase(course, event.key)
-        _hold(
+        phase = phase_of(course, event.key)
+        hold(
             phase == before.phase, f"{event.type} of {event.key} ({phase}) while the run is in {before.phase}"
         )
-        for around in _around(course, event.key):
-            _hold(not before.node(around).ended, f"{event.type} of {event.key} though {around} is over")
+        for block in around(course, event.key):
+            hold(not before.node(block).ended, f"{event.type} of {event.key} though {block} is over")
 
 
 # The end --------------------------------------------------------------------------------------
@@ -331,7 +306,7 @@ def nothing_follows_the_end(course: Course) -> None:
     """After the end nothing follows but what people say about steps in doubt, until a person resumes the run."""
     ended = False
     for event in course.history:
-        _hold(not ended or isinstance(event, e.StepDecided | e.RunReopened), f"{event.type} after the end")
+        hold(not ended or isinstance(event, e.StepDecided | e.RunReopened), f"{event.type} after the end")
         ended = (ended or isinstance(event, e.RunFinished)) and not isinstance(event, e.RunReopened)
 
 
@@ -340,15 +315,17 @@ def the_end_leaves_only_doubts(course: Course) -> None:
     """When a run ends, nothing of it is in flight but steps in doubt."""
     if course.state.ended:
         left = {key: node.status for key, node in course.state.nodes.items() if node.in_flight}
-        _hold(set(left.values()) <= {S.UNCERTAIN}, f"left behind: {left}")
+        hold(set(left.values()) <= {S.UNCERTAIN}, f"left behind: {left}")
 
 
 @invariant
 def finally_always_runs(course: Course) -> None:
-    """Every run whose runbook has `finally` has been through it before it ended, or people were handed it."""
-    if course.state.ended and course.definition.finally_ and course.state.items is None:
+    """Every run that began and whose runbook has `finally` has been through it before it ended, or people were
+    handed it."""  # fmt: skip
+    begun = course.state.ended and course.state.started_at is not None
+    if begun and course.definition.finally_ and course.state.items is None:
         first = course.state.node(course.definition.finally_[0].id)
-        _hold(first.ended or first.status == S.UNCERTAIN, f"`finally` was {first.status} at the end")
+        hold(first.ended or first.status == S.UNCERTAIN, f"`finally` was {first.status} at the end")
 
 
 @invariant
@@ -358,11 +335,11 @@ def a_stopped_run_begins_nothing(course: Course) -> None:
     for event, before, _ in course.moments():
         if not isinstance(event, BEGINS) or Key.parse(event.key).role != STEP:
             continue
-        phase = _phase(course, event.key)
+        phase = phase_of(course, event.key)
         if before.cancelling:
-            _hold(phase == "finally", f"{event.type} of {event.key} after the stop")
+            hold(phase == "finally", f"{event.type} of {event.key} after the stop")
         if before.timed_out:
-            _hold(phase != "steps", f"{event.type} of {event.key} after the deadline")
+            hold(phase != "steps", f"{event.type} of {event.key} after the deadline")
 
 
 @invariant
@@ -373,11 +350,11 @@ def the_end_is_true(course: Course) -> None:
         if isinstance(event, e.RunFinished):
             stopped = before.cancelling or before.items is not None
             undone = not before.undoes or event.status != "failed"
-            _hold(
+            hold(
                 stopped == (event.status == "cancelled") or not undone,
                 f"{event.status} though {before.cancelling}",
             )
-            _hold((event.error is None) == (event.status == "succeeded"), f"{event.status}: {event.error}")
+            hold((event.error is None) == (event.status == "succeeded"), f"{event.status}: {event.error}")
 
 
 @invariant
@@ -386,66 +363,4 @@ def every_failure_says_why(course: Course) -> None:
     for key, node in course.state.nodes.items():
         if node.status in (S.FAILED, S.TIMED_OUT):
             error = node.error or {}
-            _hold("code" in error and "message" in error, f"{key} is {node.status} without a word")
-
-
-# The shape of the runbook ---------------------------------------------------------------------
-
-
-def _step(course: Course, key: str) -> Step:
-    return course.definition.step(Key.parse(key).node)
-
-
-def command_of(definition: Runbook, key: str) -> StartStep:
-    """The call that a key names."""
-    return start_of(key, definition.step(Key.parse(key).node))
-
-
-def _is_repeatable(course: Course, key: str) -> bool:
-    return is_repeatable(command_of(course.definition, key))
-
-
-def _phase(course: Course, key: str) -> str:
-    node = Key.parse(key).node
-    definition = course.definition
-    for phase, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
-        if any(node == one.id for step in steps for one in (step, *inside(step))):
-            return phase
-    return "steps"
-
-
-def _around(course: Course, key: str) -> list[str]:
-    """The keys of the blocks and items in which a piece of work stands."""
-    place = Key.parse(key)
-    found: list[str] = []
-    indices = place.iteration.split(".") if place.iteration else []
-    for step in course.definition.walk():
-        if not step.children() or not any(inner.id == place.node for inner in inside(step)):
-            continue
-        depth = len(course.definition.places[step.id].loops)
-        found.append(key_of(step.id, ".".join(indices[:depth])))
-        if isinstance(step, ForEachStep):
-            found.append(key_of(step.id, ".".join(indices[: depth + 1])))
-    return found
-
-
-def _limited(course: Course, step: Step, state: RunState) -> Iterator[tuple[str, int, list[str]]]:
-    """Each entered block that has a limit: ``(its key, the limit, the keys of its branches or items)``."""
-    if not isinstance(step, ParallelStep | ForEachStep):
-        return
-    by_place: dict[str, list[str]] = defaultdict(list)
-    depth = len(course.definition.places[step.id].loops)
-    ids = {step.id} if isinstance(step, ForEachStep) else {child.id for child in step.children()}
-    for key in state.nodes:
-        place = Key.parse(key)
-        indices = place.iteration.split(".") if place.iteration else []
-        if place.node in ids and place.role == STEP and len(indices) == depth + isinstance(step, ForEachStep):
-            by_place[".".join(indices[:depth])].append(key)
-    limit = step.concurrency or len(step.children())
-    for iteration, keys in by_place.items():
-        yield key_of(step.id, iteration), limit, keys
-
-
-def in_flight(state: RunState) -> dict[str, NodeState]:
-    """What has begun and has no outcome."""
-    return {key: node for key, node in state.nodes.items() if node.in_flight}
+            hold("code" in error and "message" in error, f"{key} is {node.status} without a word")

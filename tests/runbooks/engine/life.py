@@ -9,14 +9,18 @@ from runbooks.engine import events as e
 from runbooks.engine.apply import apply
 from runbooks.engine.commands import Record, StartRun, StartStep, start_of
 from runbooks.engine.compensation import capture
+from runbooks.engine.deadlines import ready_until
 from runbooks.engine.deciding import decided
-from runbooks.engine.outcomes import Attempted, lost, unsuccessful
+from runbooks.engine.outcomes import Attempted, lost, silent, unsuccessful
 from runbooks.engine.plan import plan
+from runbooks.engine.reopening import reopening
 from runbooks.engine.sampling import judge
-from runbooks.engine.state import STEP, Key, NodeState, RunState
+from runbooks.engine.skipping import inside_keys, refusal
+from runbooks.engine.state import STEP, Key, NodeState, RunState, key_of
+from runbooks.engine.steering import WAYS, stop_refusal, stopped, tick_refusal
 from runbooks.engine.transitions import StepStatus
 from runbooks.language.definition import ApprovalStep, Json, Runbook, WaitUntilStep
-from tests.runbooks.engine.invariants import Course
+from tests.runbooks.engine.course import Course
 from tests.runbooks.engine.world import START
 
 S = StepStatus
@@ -38,13 +42,18 @@ class Life:
 
     # Commits ------------------------------------------------------------------------------------
 
-    def start(self, run: dict[str, Json] | None = None) -> None:
+    def start(self, run: dict[str, Json] | None = None, *, start_within: float | None = None) -> None:
         """Begin, with the deadline that the runbook says."""
         timeout = self.definition.timeout
         deadline = self.now + timedelta(seconds=timeout) if timeout is not None else None
         self.commit(
             e.RunStarted(
-                at=self.now, inputs=self.inputs, alert=self.alert, deadline=deadline, run=run or {"id": "r"}
+                at=self.now,
+                inputs=self.inputs,
+                alert=self.alert,
+                deadline=deadline,
+                run=run or {"id": "r"},
+                start_within=start_within,
             )
         )
 
@@ -90,6 +99,11 @@ class Life:
         """What the invariants judge."""
         return Course(self.definition, self.history, self.states, self.planned, self.now)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it was admitted."""
+        return self.state.started_at is not None
+
     # What is there ------------------------------------------------------------------------------
 
     def keys(self, *statuses: StepStatus) -> list[str]:
@@ -97,7 +111,9 @@ class Life:
         return [key for key, node in self.state.nodes.items() if node.status in statuses]
 
     def claimable(self) -> list[str]:
-        """The calls that a worker may take now."""
+        """The calls that a worker may take now; in the rows of a paused run none is ready."""
+        if self.state.paused:
+            return []
         found = [(key, self.state.node(key).ready_at) for key in self.keys(S.READY)]
         return [key for key, ready_at in found if ready_at is None or ready_at <= self.now]
 
@@ -118,12 +134,18 @@ class Life:
         return start_of(key, self.definition.step(Key.parse(key).node))
 
     def due(self) -> list[datetime]:
-        """When something becomes due by itself, later than now."""
+        """When something becomes due by itself, later than now; in the rows of a paused run no timer is set."""
+        if self.state.paused or self.state.started_at is None:
+            return []
         moments = [self.state.deadline] if not self.state.ended and not self.state.timed_out else []
-        for node in self.state.nodes.values():
+        for key, node in self.state.nodes.items():
             if node.in_flight:
                 moments += [node.due_at, node.ready_at, node.deadline]
+                moments += self._patience(key, node)
         return sorted(moment for moment in moments if moment is not None and moment > self.now)
+
+    def _patience(self, key: str, node: NodeState) -> list[datetime | None]:
+        return [ready_until(self.state, self.definition.step(Key.parse(key).node), node)]
 
     # What workers do ----------------------------------------------------------------------------
 
@@ -153,6 +175,12 @@ class Life:
         """The lease ran out and the sweeper takes the step back."""
         return lost(self.attempt(key))
 
+    def fell_silent(self, key: str) -> e.Event:
+        """The call did not show in time that it lives, and its worker has ended it."""
+        error: dict[str, Json] = {"code": "heartbeat", "message": "It fell silent.", "retryable": True}
+        again = silent(self.attempt(key), error)
+        return again or self.failed(key, error, uncertain=True)
+
     def attempt(self, key: str, *, fence: int = 1, worker: str = "w") -> Attempted:
         """The attempt that is under way."""
         return Attempted(self.command(key), self.state.node(key), fence, worker, self.now)
@@ -178,6 +206,69 @@ class Life:
         if status != "succeeded":
             error = {"code": "broken", "message": "It broke.", "retryable": False}
         return e.SubrunFinished(at=self.now, key=key, status=status, error=error)
+
+    # Who steers ---------------------------------------------------------------------------------
+
+    def hold(self, code: str = "slot") -> None:
+        """Exist, and wait for admission."""
+        self.commit(e.RunHeld(at=self.now, code=code, reason=f"It waits for its {code}."))
+
+    def pause(self) -> None:
+        """Somebody holds the run."""
+        self.commit(e.RunPaused(at=self.now, by="ada", reason="wait"))
+
+    def resume(self) -> None:
+        """Somebody lets a held run go on."""
+        self.commit(e.RunResumed(at=self.now, by="ada"))
+
+    def stop(self, how: str) -> None:
+        """Somebody stops the run, in one of the four ways."""
+        self.commit(stopped(self.definition, self.state, how, by="ada", reason="enough", at=self.now))
+
+    def ways_to_stop(self) -> list[str]:
+        """The ways in which the run can be stopped now."""
+        return [how for how in WAYS if not stop_refusal(self.definition, self.state, how)]
+
+    def tick(self, key: str, choice: str = "done") -> None:
+        """Somebody has dealt with an item of the checklist."""
+        self.commit(e.ItemTicked(at=self.now, key=key, choice=choice, by="ada", reason="r"))
+
+    def tickable(self) -> list[str]:
+        """The items that somebody can deal with now."""
+        return [key for key in self.state.items or () if not tick_refusal(self.state, key)]
+
+    def skip(self, key: str) -> None:
+        """Somebody leaves a step out."""
+        inside = inside_keys(self.definition, key)
+        self.commit(e.StepSkipped(at=self.now, key=key, reason="not now", inside=inside, by="ada"))
+
+    def skippable(self) -> list[str]:
+        """The steps that somebody may leave out now, begun or not."""
+        known = {key for key in self.state.nodes if Key.parse(key).role == STEP}
+        later = {step.id for step in self.definition.walk()}
+        inner = {
+            key_of(step.id, Key.parse(around).iteration)
+            for around in known
+            for step in self.definition.step(Key.parse(around).node).children()
+        }
+        found = sorted(known | later | inner)
+        return [key for key in found if not refusal(self.definition, self.state, key)]
+
+    def reopen(self) -> None:
+        """Somebody resumes the run after its end."""
+        found = reopening(self.definition, self.state, self.now)
+        timeout = self.definition.timeout
+        deadline = self.now + timedelta(seconds=timeout) if timeout is not None else None
+        self.commit(
+            e.RunReopened(
+                at=self.now, by="ada", reason="mended", again=found.again, revived=found.revived,
+                deadline=deadline,
+            )
+        )  # fmt: skip
+
+    def may_reopen(self) -> bool:
+        """Whether the run may be resumed after its end."""
+        return not reopening(self.definition, self.state, self.now).refusal
 
 
 def awaits_somebody(node: NodeState) -> bool:

@@ -15,7 +15,8 @@ from runbooks.engine.commands import Record
 from runbooks.engine.plan import plan
 from runbooks.engine.state import RunState
 from runbooks.language.parsing import parse
-from tests.runbooks.engine.invariants import Course, check_all
+from tests.runbooks.engine.course import Course
+from tests.runbooks.engine.invariants import check_all
 from tests.runbooks.engine.recording import ACTIONS, PLAYS, play
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))

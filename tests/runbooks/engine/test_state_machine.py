@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runbooks.engine import events as e
 from runbooks.engine.deciding import retry_refusal
+from runbooks.engine.steering import following, pause_refusal, resume_refusal
 from runbooks.engine.transitions import StepStatus
 from runbooks.language.definition import Json, Runbook
 from tests.runbooks.engine.generated import runbooks
@@ -27,13 +28,37 @@ class ARun(RuleBasedStateMachine):
     """One run of a runbook that Hypothesis has written, with everybody who has a hand in it."""
 
     life: Life
+    start_within: float | None
 
-    @initialize(definition=runbooks(), deadline=st.sampled_from([None, None, 60.0]))
-    def starts(self, definition: Runbook, deadline: float | None) -> None:
+    @initialize(
+        definition=runbooks(),
+        deadline=st.sampled_from([None, None, 60.0]),
+        start_within=st.sampled_from([None, None, 45.0]),
+        waits=st.integers(0, 5),
+    )
+    def starts(
+        self, definition: Runbook, deadline: float | None, start_within: float | None, waits: int
+    ) -> None:
         if deadline is not None:
             object.__setattr__(definition, "timeout", deadline)
-        self.life = Life(definition)
-        self.life.start()
+        self.life, self.start_within = Life(definition), start_within
+        if waits:
+            self.life.start(start_within=start_within)
+        else:
+            self.life.hold()
+
+    # Admission ----------------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.life.has_begun and not self.life.state.ended)
+    @rule()
+    def it_is_admitted(self) -> None:
+        self.life.start(start_within=self.start_within)
+
+    @precondition(lambda self: not self.life.has_begun and not self.life.state.ended)
+    @rule(code=st.sampled_from(["slot", "rate", "switch:x"]))
+    def it_waits_for_something_else(self, code: str) -> None:
+        if code != self.life.state.held:
+            self.life.hold(code)
 
     def has(self, *statuses: StepStatus) -> bool:
         return bool(self.life.keys(*statuses))
@@ -81,6 +106,11 @@ class ARun(RuleBasedStateMachine):
         self.life.now += timedelta(seconds=15)
         self.life.commit(self.life.lost(key))
 
+    @precondition(lambda self: self.life.executing())
+    @rule(n=which)
+    def a_call_does_not_show_that_it_lives(self, n: int) -> None:
+        self.life.commit(self.life.fell_silent(self.call(n)))
+
     @precondition(lambda self: any(self.life.state.node(key).cancelling for key in self.life.executing()))
     @rule()
     def a_call_that_was_told_to_stop_stops(self) -> None:
@@ -109,20 +139,51 @@ class ARun(RuleBasedStateMachine):
         found = self.life.keys(S.AWAITING_HUMAN)
         key = found[n % len(found)]
         due_at = self.life.state.node(key).due_at
-        if due_at is None or self.life.now < due_at:
+        if due_at is None or self.life.now < due_at or self.life.state.paused:
             self.life.commit(e.ManualAnswered(at=self.life.now, key=key, choice=choice, by="ada", reason="r"))
 
-    @precondition(
-        lambda self: (
-            not self.life.state.ended
-            and not self.life.state.cancelling
-            and self.life.state.phase != "finally"
-        )
-    )
-    @rule(chance=st.integers(0, 3))
-    def somebody_stops_the_run(self, chance: int) -> None:
+    # Those who steer ----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.life.ways_to_stop())
+    @rule(n=which, chance=st.integers(0, 3))
+    def somebody_stops_the_run(self, n: int, chance: int) -> None:
         if chance == 0:
-            self.life.commit(e.CancelRequested(at=self.life.now, by="ada", reason="enough"))
+            ways = self.life.ways_to_stop()
+            self.life.stop(ways[n % len(ways)])
+
+    @precondition(lambda self: not pause_refusal(self.life.state))
+    @rule(chance=st.integers(0, 1))
+    def somebody_pauses_the_run(self, chance: int) -> None:
+        if chance == 0:
+            self.life.pause()
+
+    @precondition(lambda self: not resume_refusal(self.life.state))
+    @rule()
+    def somebody_lets_the_run_go_on(self) -> None:
+        self.life.resume()
+
+    @rule(held=st.booleans())
+    def the_run_that_started_it_is_paused_or_goes_on(self, held: bool) -> None:
+        event = following(self.life.state, held=held, reason="with it", at=self.life.now)
+        if event is not None and (held or self.life.state.paused):
+            self.life.commit(event)
+
+    @precondition(lambda self: self.life.tickable())
+    @rule(n=which, choice=st.sampled_from(["done", "skipped"]))
+    def somebody_deals_with_an_item(self, n: int, choice: str) -> None:
+        found = self.life.tickable()
+        self.life.tick(found[n % len(found)], choice)
+
+    @precondition(lambda self: self.life.skippable())
+    @rule(n=which)
+    def somebody_skips_a_step(self, n: int) -> None:
+        found = self.life.skippable()
+        self.life.skip(found[n % len(found)])
+
+    @precondition(lambda self: self.life.may_reopen())
+    @rule()
+    def somebody_resumes_the_run_after_its_end(self) -> None:
+        self.life.reopen()
 
     # The world ----------------------------------------------------------------------------------
 
@@ -158,12 +219,17 @@ class ARun(RuleBasedStateMachine):
 
 
 def comes_to_its_end(life: Life) -> None:
-    """Every run whose work completes ends: from wherever it is, workers, people and time bring it there."""
+    """Every run whose work completes ends: from wherever it is, workers, people and time bring it there.
+
+    What is paused is resumed, what waits is admitted, and the checklist of what was handed over is dealt with.
+    """
     for _ in range(400):
         if life.state.ended:
             return
         asked = [key for key, node in life.state.nodes.items() if awaits_somebody(node)]
-        if life.executing():
+        if not life.has_begun:
+            life.start()
+        elif life.executing():
             life.commit(*life.succeeded(life.executing()[0], {"ok": True}))
         elif life.claimable():
             life.commit(life.started(life.claimable()[0]))
@@ -171,6 +237,11 @@ def comes_to_its_end(life: Life) -> None:
             life.commit(life.child_ended(life.subruns()[0], "succeeded"))
         elif asked:
             _answer(life, asked[0])
+        elif life.tickable():
+            life.tick(life.tickable()[0])
+        elif life.state.paused:
+            assert life.state.items is None, f"nobody can deal with {life.state.items}: {life.state.nodes}"
+            life.resume()
         else:
             assert life.due(), f"nothing will ever happen: {life.state.nodes}"
             life.now = life.due()[0]
