@@ -137,7 +137,7 @@ def _run_held(state: RunState, event: e.RunHeld) -> RunState:
 @changes(e.CancelRequested)
 def _cancel_requested(state: RunState, event: e.CancelRequested) -> RunState:
     return changed(
-        state,
+        _after_pause(state, event.at) if state.paused else state,
         status=check_run(state.status, RunStatus.CANCELLING),
         cancelling=True,
         cancel_reason=event.reason,
@@ -162,19 +162,21 @@ def _run_paused(state: RunState, event: e.RunPaused) -> RunState:
 def _run_resumed(state: RunState, event: e.RunResumed) -> RunState:
     if not state.paused or state.items is not None:
         raise ImpossibleTransition("Only a paused run that was not handed over is resumed.")
-    pause = event.at - (state.paused_at or event.at)
-    nodes = {
-        key: _later(node, pause, event.at) if node.in_flight else node for key, node in state.nodes.items()
-    }
     return replace(
-        state,
+        _after_pause(state, event.at),
         status=check_run(state.status, RunStatus.RUNNING),
-        nodes=MappingProxyType(nodes),
-        deadline=state.deadline + pause if state.deadline is not None else None,
         stop_how="",
         hold_reason="",
         paused_at=None,
     )
+
+
+def _after_pause(state: RunState, now: datetime) -> RunState:
+    """The run without the time of its pause, whether it goes on now, or is stopped and has an undoing to complete."""
+    pause = now - (state.paused_at or now)
+    nodes = {key: _later(node, pause, now) if node.in_flight else node for key, node in state.nodes.items()}
+    deadline = state.deadline + pause if state.deadline is not None else None
+    return replace(state, nodes=MappingProxyType(nodes), deadline=deadline)
 
 
 def _later(node: NodeState, pause: timedelta, now: datetime) -> NodeState:

@@ -76,7 +76,7 @@ def steps(draw: st.DrawFn, depth: int = 2, prefix: str = "s") -> tuple[Step, ...
             found.append(
                 action(
                     name,
-                    compensate=Call("noop") if draw(st.booleans()) else None,
+                    compensate=draw(st.sampled_from([Call("noop"), Call("noop"), None])),
                     probe=Probe(Call("noop"), "result.ok") if draw(st.booleans()) else None,
                     idempotent=draw(st.booleans()),
                     effect=draw(st.sampled_from([Effect.REVERSIBLE, Effect.IRREVERSIBLE, Effect.READ])),
@@ -106,7 +106,9 @@ def block(draw: st.DrawFn, kind: str, name: str, depth: int, common: dict[str, o
         return make_switch(id=name, cases=cases, default=other, timeout=timeout, **common)
     inner = draw(steps(depth - 1, f"{name}_"))
     if kind == "group":
-        failure = OnFailure(draw(st.booleans()), draw(st.sampled_from(["continue", "fail"])))
+        failure = OnFailure(
+            draw(st.sampled_from([True, True, False])), draw(st.sampled_from(["continue", "fail"]))
+        )
         return make_group(id=name, steps=inner, on_failure=failure, timeout=timeout, **common)
     if kind == "parallel":
         limit, fast = draw(st.sampled_from([None, 1, 2])), draw(st.booleans())

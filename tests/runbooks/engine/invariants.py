@@ -257,6 +257,7 @@ def compensation_is_in_reverse(course: Course) -> None:
                 open_yet = [key for key in earlier if before.node(key).status != S.COMPENSATED]
                 hold(not open_yet, f"the undoing of {undone} began before that of {open_yet} was through")
 
+
 @invariant
 def only_what_succeeded_is_undone(course: Course) -> None:
     """Only a step that succeeded is undone, and its undoing has the inputs captured when it succeeded."""

@@ -47,7 +47,9 @@ def nothing_begins_in_a_pause(course: Course) -> None:
             continue
         begins = isinstance(event, (*BEGINS, *BEGINS_BLOCK, *GOES_ON))
         hold(not begins, f"{event.type} of {getattr(event, 'key', 'the run')} in a pause")
-        hold(before.items is not None or id(event) not in planned, f"the plan decided {event.type} in a pause")
+        hold(
+            before.items is not None or id(event) not in planned, f"the plan decided {event.type} in a pause"
+        )
 
 
 def a_pause_costs_no_time(course: Course) -> None:
@@ -118,7 +120,10 @@ def a_stop_undoes_everything_in_reverse(course: Course) -> None:
         elif isinstance(event, e.StepScheduled) and before.phase == UNDO:
             place = Key.parse(event.key)
             undone = key_of(place.node, place.iteration)
-            hold(place.role == COMPENSATE and undone in before.undoing, f"{event.key} is no part of the undoing")
+            hold(
+                place.role == COMPENSATE and undone in before.undoing,
+                f"{event.key} is no part of the undoing",
+            )
             earlier = before.undoing[: before.undoing.index(undone)]
             open_yet = [key for key in earlier if before.node(key).status != S.COMPENSATED]
             hold(not open_yet, f"the undoing of {undone} began before that of {open_yet} was through")
@@ -159,7 +164,10 @@ def what_succeeded_before_a_resume_keeps_its_result(course: Course) -> None:
     for event, before, after in course.moments():
         if not isinstance(event, e.RunReopened):
             continue
-        hold(before.status in (RunStatus.FAILED, RunStatus.CANCELLED), f"a run that was {before.status} went on")
+        hold(
+            before.status in (RunStatus.FAILED, RunStatus.CANCELLED),
+            f"a run that was {before.status} went on",
+        )
         for key, node in before.nodes.items():
             hold(node.status != S.UNCERTAIN, f"{key} was in doubt when the run went on")
             step, now = step_of(course, key), after.node(key)

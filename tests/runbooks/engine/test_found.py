@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from runbooks.engine.deciding import retry_refusal
@@ -17,6 +19,7 @@ from runbooks.language.definition import (
 from tests.runbooks.engine.life import Life
 from tests.runbooks.engine.world import action, runbook
 
+UNDOES = OnFailure(compensate=True, then="fail")
 BROKEN = {"code": "broken", "message": "It broke.", "retryable": False}
 
 
@@ -108,3 +111,18 @@ def test_a_branch_that_is_stopped_is_cancelled_whether_or_not_its_call_had_begun
     assert life.state.node("left").status == "cancelled"
     assert life.state.node("done").status == "succeeded", "who stops others does not undo them"
     assert life.state.ended
+
+
+def test_an_undoing_has_its_time_though_the_run_was_paused_for_long_before_it_was_stopped() -> None:
+    group = GroupStep(id="g", steps=(action("a", compensate=Call("noop")), action("b")), on_failure=UNDOES)
+    life = Life(runbook(group))
+    life.start(start_within=45.0)
+    do(life, "a")
+    life.commit(life.started("b"))
+    life.commit(life.failed("b", BROKEN))
+    life.pause()
+    life.now += timedelta(hours=1)
+    life.stop("cancel")
+    assert life.claimable() == ["a/compensate"], "no worker could take it in the pause"
+    do(life, "a/compensate")
+    assert life.state.node("g").status == "compensated"

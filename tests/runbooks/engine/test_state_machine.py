@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runbooks.engine import events as e
 from runbooks.engine.deciding import retry_refusal
-from runbooks.engine.steering import following, pause_refusal, resume_refusal
+from runbooks.engine.steering import following, pause_refusal, resume_refusal, unwanted_refusal
 from runbooks.engine.transitions import StepStatus
 from runbooks.language.definition import Json, Runbook
 from tests.runbooks.engine.generated import runbooks
@@ -22,6 +22,7 @@ S = StepStatus
 BROKEN: dict[str, Json] = {"code": "broken", "message": "It broke.", "retryable": False}
 AGAIN: dict[str, Json] = BROKEN | {"retryable": True}
 which = st.integers(0, 20)
+seldom = st.sampled_from([1, 0, 1, 1])
 
 
 class ARun(RuleBasedStateMachine):
@@ -79,6 +80,14 @@ class ARun(RuleBasedStateMachine):
         self.life.commit(
             e.StepHeld(at=self.life.now, key=key, reason="A switch is off.", code="switch:x", ready_at=again)
         )
+
+    @precondition(lambda self: self.life.claimable())
+    @rule(most=st.integers(1, 4))
+    def a_worker_goes_on_and_on(self, most: int) -> None:
+        for _ in range(most):
+            if found := self.life.claimable():
+                self.life.commit(self.life.started(found[0]))
+                self.life.commit(*self.life.succeeded(found[0], {"ok": True}))
 
     def call(self, n: int) -> str:
         found = self.life.executing()
@@ -145,14 +154,13 @@ class ARun(RuleBasedStateMachine):
     # Those who steer ----------------------------------------------------------------------------
 
     @precondition(lambda self: self.life.ways_to_stop())
-    @rule(n=which, chance=st.integers(0, 3))
-    def somebody_stops_the_run(self, n: int, chance: int) -> None:
-        if chance == 0:
-            ways = self.life.ways_to_stop()
-            self.life.stop(ways[n % len(ways)])
+    @rule(how=st.sampled_from(["undo", "hand_over", "cancel", "freeze"]), chance=seldom)
+    def somebody_stops_the_run(self, how: str, chance: int) -> None:
+        if chance == 0 and how in self.life.ways_to_stop():
+            self.life.stop(how)
 
     @precondition(lambda self: not pause_refusal(self.life.state))
-    @rule(chance=st.integers(0, 1))
+    @rule(chance=seldom)
     def somebody_pauses_the_run(self, chance: int) -> None:
         if chance == 0:
             self.life.pause()
@@ -162,11 +170,17 @@ class ARun(RuleBasedStateMachine):
     def somebody_lets_the_run_go_on(self) -> None:
         self.life.resume()
 
-    @rule(held=st.booleans())
-    def the_run_that_started_it_is_paused_or_goes_on(self, held: bool) -> None:
+    @rule(held=st.booleans(), chance=seldom)
+    def the_run_that_started_it_is_paused_or_goes_on(self, held: bool, chance: int) -> None:
         event = following(self.life.state, held=held, reason="with it", at=self.life.now)
-        if event is not None and (held or self.life.state.paused):
+        if event is not None and chance == 0:
             self.life.commit(event)
+
+    @precondition(lambda self: not unwanted_refusal(self.life.state) and self.life.history)
+    @rule(how=st.sampled_from(["cancel", "undo"]), chance=seldom)
+    def the_run_that_started_it_is_stopped(self, how: str, chance: int) -> None:
+        if chance == 0:
+            self.life.stop(how)
 
     @precondition(lambda self: self.life.tickable())
     @rule(n=which, choice=st.sampled_from(["done", "skipped"]))
@@ -175,10 +189,11 @@ class ARun(RuleBasedStateMachine):
         self.life.tick(found[n % len(found)], choice)
 
     @precondition(lambda self: self.life.skippable())
-    @rule(n=which)
-    def somebody_skips_a_step(self, n: int) -> None:
-        found = self.life.skippable()
-        self.life.skip(found[n % len(found)])
+    @rule(n=which, chance=seldom)
+    def somebody_skips_a_step(self, n: int, chance: int) -> None:
+        if chance == 0:
+            found = self.life.skippable()
+            self.life.skip(found[n % len(found)])
 
     @precondition(lambda self: self.life.may_reopen())
     @rule()
@@ -261,7 +276,7 @@ def _answer(life: Life, key: str) -> None:
 
 TestARun = ARun.TestCase
 TestARun.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
