@@ -142,12 +142,13 @@ class Planner:
         """Whether the undoing is over, or has failed; one step after another, the next when the last is undone."""
         for undone in self.state.undoing:
             place = Key.parse(undone)
-            key = key_of(place.node, place.iteration, COMPENSATE)
+            key, step = key_of(place.node, place.iteration, COMPENSATE), self.definition.step(place.node)
             work = self.state.node(key)
             if work.status == S.PENDING:
-                self.commands.append(start_of(key, self.definition.step(place.node)))
-            if not work.ended:
+                self.commands.append(start_of(key, step))
+            if not work.ended and not self.give_up_waiting(key, step):
                 return False
+            work = self.state.node(key)
             if work.status != S.SUCCEEDED:
                 break
         if self.definition.finally_:

@@ -127,6 +127,26 @@ def block(draw: st.DrawFn, kind: str, name: str, depth: int, common: dict[str, o
 
 
 @st.composite
+def undoable(draw: st.DrawFn) -> Runbook:
+    """A plain runbook of calls that can be undone, some of them in a group, for those who stop it to undo."""
+    made = [
+        action(
+            f"u{n}",
+            compensate=Call("noop"),
+            probe=draw(st.sampled_from([None, Probe(Call("noop"), "result.ok")])),
+            idempotent=draw(st.booleans()),
+            schedule_to_close_timeout=draw(st.sampled_from([None, None, 60.0])),
+        )
+        for n in range(draw(st.integers(2, 5)))
+    ]
+    cut = draw(st.integers(0, len(made) - 1))
+    group = make_group(
+        id="g", steps=tuple(made[cut:]), on_failure=OnFailure(draw(st.booleans()), "fail"), timeout=None
+    )
+    return runbook(*made[:cut], group, finally_=draw(st.sampled_from([(), (action("finally_1"),)])))
+
+
+@st.composite
 def runbooks(draw: st.DrawFn) -> Runbook:
     """A runbook with or without what runs on failure and at the end."""
     return runbook(

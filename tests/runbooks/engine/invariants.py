@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from runbooks.engine import events as e
 from runbooks.engine.apply import replay
+from runbooks.engine.deadlines import ready_until
 from runbooks.engine.plan import plan
 from runbooks.engine.state import COMPENSATE, PROBE, STEP, Key, RunState, key_of
 from runbooks.engine.transitions import StepStatus
@@ -223,6 +224,16 @@ def nothing_starts_before_its_time(course: Course) -> None:
             hold(event.at >= node.ready_at, f"{event.key} started before {node.ready_at}")
         if isinstance(event, e.StepSucceeded) and isinstance(step_of(course, event.key), WaitStep):
             hold(node.due_at is not None and event.at >= node.due_at, f"the timer {event.key} fired early")
+
+
+@invariant
+def nobody_waits_for_a_worker_for_ever(course: Course) -> None:
+    """No call of a run that goes on waits for a worker for longer than it may."""
+    if course.state.paused or course.state.ended:
+        return
+    for key, node in course.state.nodes.items():
+        limit = ready_until(course.state, step_of(course, key), node)
+        hold(limit is None or course.now < limit, f"{key} is {node.status} since {node.ready_at}")
 
 
 @invariant

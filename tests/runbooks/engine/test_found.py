@@ -126,3 +126,16 @@ def test_an_undoing_has_its_time_though_the_run_was_paused_for_long_before_it_wa
     assert life.claimable() == ["a/compensate"], "no worker could take it in the pause"
     do(life, "a/compensate")
     assert life.state.node("g").status == "compensated"
+
+
+def test_a_stop_gives_up_an_undoing_that_no_worker_takes() -> None:
+    life = Life(runbook(action("a", compensate=Call("noop")), action("b"), finally_=(action("f"),)))
+    life.start(start_within=45.0)
+    do(life, "a")
+    life.stop("undo")
+    assert life.claimable() == ["a/compensate"]
+    life.now += timedelta(seconds=45)
+    life.advance()
+    assert (life.state.node("a").status, life.claimable()) == ("compensation_failed", ["f"])
+    do(life, "f")
+    assert life.state.status == "failed"

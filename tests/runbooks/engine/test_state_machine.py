@@ -14,8 +14,13 @@ from runbooks.engine.deciding import retry_refusal
 from runbooks.engine.steering import following, pause_refusal, resume_refusal, unwanted_refusal
 from runbooks.engine.transitions import StepStatus
 from runbooks.language.definition import Json, Runbook
-from tests.runbooks.engine.generated import runbooks
-from tests.runbooks.engine.invariants import check_all, planning_is_deterministic_and_settled, sentences
+from tests.runbooks.engine.generated import runbooks, undoable
+from tests.runbooks.engine.invariants import (
+    check_all,
+    nobody_waits_for_a_worker_for_ever,
+    planning_is_deterministic_and_settled,
+    sentences,
+)
 from tests.runbooks.engine.life import Life, awaits_somebody
 
 S = StepStatus
@@ -32,7 +37,7 @@ class ARun(RuleBasedStateMachine):
     start_within: float | None
 
     @initialize(
-        definition=runbooks(),
+        definition=st.one_of(runbooks(), runbooks(), undoable()),
         deadline=st.sampled_from([None, None, 60.0]),
         start_within=st.sampled_from([None, None, 45.0]),
         waits=st.integers(0, 5),
@@ -208,7 +213,7 @@ class ARun(RuleBasedStateMachine):
         found = self.life.subruns()
         self.life.commit(self.life.child_ended(found[n % len(found)], status))
 
-    @rule(seconds=st.sampled_from([1, 10, 30]))
+    @rule(seconds=st.sampled_from([1, 10, 30, 60]))
     def time_passes(self, seconds: int) -> None:
         self.life.now += timedelta(seconds=seconds)
         self.life.advance()
@@ -225,6 +230,7 @@ class ARun(RuleBasedStateMachine):
     def the_plan_has_nothing_to_add(self) -> None:
         if hasattr(self, "life"):
             planning_is_deterministic_and_settled(self.life.course)
+            nobody_waits_for_a_worker_for_ever(self.life.course)
 
     def teardown(self) -> None:
         if hasattr(self, "life"):
