@@ -10,7 +10,9 @@ from pathlib import Path
 from runbooks.language.actions import ActionSpec
 from runbooks.language.definition import Json, Runbook
 from runbooks.language.parsing import parse
+from tests.prove.acts import Act
 from tests.prove.scenarios import SIMULATED
+from tests.prove.steered import STEERED
 
 TOP = Path(__file__).parents[2]
 DEMO = TOP / "platform" / "handrail" / "demo" / "runbooks"
@@ -24,7 +26,11 @@ Production = Callable[[str, Mapping[str, int]], Json]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A runbook with what production answers. ``pairs``: two crashes in one run may be tried, too."""
+    """A runbook with what production answers. ``pairs``: two crashes in one run may be tried, too.
+
+    ``acts``: what a person does to the run. ``waits``: it waits for its turn; ``has_its_turn``: and it comes.
+    ``mended``: a call that the target refuses until the run is resumed after its end.
+    """
 
     name: str
     definition: Runbook
@@ -32,6 +38,10 @@ class Sample:
     state: str = "succeeded"
     inputs: dict[str, Json] = field(default_factory=dict)
     pairs: bool = False
+    acts: tuple[Act, ...] = ()
+    waits: bool = False
+    has_its_turn: bool = True
+    mended: str = ""
 
 
 def _busy(_key: str, _did: Mapping[str, int]) -> Json:
@@ -130,6 +140,20 @@ def samples(actions: Mapping[str, ActionSpec]) -> list[Sample]:
     found += [
         Sample(name, _read(_scenario(name, steps), actions), _ledger, state, pairs=True)
         for name, state, steps in _KINDS
+    ]
+    found += [
+        Sample(
+            one.name,
+            _read(_scenario(one.name, one.steps), actions),
+            _ledger,
+            one.state,
+            pairs=True,
+            acts=one.acts,
+            waits=one.waits,
+            has_its_turn=one.has_its_turn,
+            mended=one.mended,
+        )
+        for one in STEERED
     ]
     for path in sorted(FLOWS.glob("*.yaml")):
         found.append(_plain(path.stem, path.read_text(), actions, _well))

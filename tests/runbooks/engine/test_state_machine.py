@@ -282,7 +282,7 @@ def _answer(life: Life, key: str) -> None:
 
 TestARun = ARun.TestCase
 TestARun.settings = settings(
-    max_examples=100,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
