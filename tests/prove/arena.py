@@ -28,6 +28,7 @@ from tests.prove.judge import Verdict, judge, stale_completions
 from tests.prove.ledger import DID
 from tests.prove.players import CAST, Arena, fork
 from tests.prove.scenarios import SCENARIOS
+from tests.prove.swallowing import unexpected
 from tests.prove.troubles import NoTrouble, Trouble
 
 AT_RANDOM = 0.25
@@ -84,6 +85,7 @@ class Proof:
             "lost": verdict.lost,
             "doubled": verdict.doubled,
             "stuck": verdict.stuck,
+            "unexpected": verdict.unexpected,
         }
 
 
@@ -253,19 +255,20 @@ def prove(database: str, folder: Path, play: Play, trouble: Trouble | None = Non
     proof = Proof(database, play.seed)
     began = time.monotonic()
     furnish()
-    arena = Arena(Ending(), Ending(), folder, play.most_open, play.shifted)
-    parent = Parent(arena, proof, play.kills, trouble or NoTrouble())
+    trouble = trouble or NoTrouble()
+    arena = Arena(Ending(), Ending(), folder, play.most_open, play.shifted, trouble.words)
+    parent = Parent(arena, proof, play.kills, trouble)
     with _ledger_at(folder / "ledger"):
         try:
             parent.play()
         finally:
             parent.end()
             connections.close_all()
-        found = judge(ledger(), arena.told, parent.died)
+        found = judge(ledger(), arena.told, parent.died, unexpected=unexpected(arena.unexpected))
         proof.effects = sum(line.word == DID for line in ledger().lines())
     connections.close_all()
     stale_completions(arena.stopped, parent.died, found)
-    for name in ("lost", "doubled", "stuck"):
+    for name in ("lost", "doubled", "stuck", "unexpected"):
         getattr(proof.verdict, name).extend(getattr(found, name))
     words = arena.last_words.read_text().splitlines() if arena.last_words.exists() else []
     proof.points = Counter(word.replace("\t", " ") for word in words)

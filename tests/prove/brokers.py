@@ -26,9 +26,9 @@ from tests.prove.actions import CHANNEL, LEDGER_VARIABLE, ledger
 from tests.prove.arena import Proof, furnish
 from tests.prove.judge import judge
 from tests.prove.ledger import DID
-from tests.prove.players import say
 from tests.prove.scenarios import ASKED, BIG, CHAIN, FAN, LOOP, OUTER
 from tests.prove.servers import Broker, rabbitmq, redis, until
+from tests.prove.swallowing import say
 
 DRAINED_WITHIN = 30.0
 """Seconds after the broker's recovery within which all work must have ended."""

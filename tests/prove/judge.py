@@ -26,15 +26,16 @@ from tests.prove.scenarios import SCENARIOS
 
 @dataclass(slots=True)
 class Verdict:
-    """Sentences, each about something that must not be."""
+    """Sentences, each about something that must not be. ``unexpected``: errors that belong to nothing that was done."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.doubled or self.stuck)
+        return not (self.lost or self.doubled or self.stuck or self.unexpected)
 
 
 TOLD_OF_STUCK = 12
@@ -54,9 +55,9 @@ def _where_it_stands(run: Run) -> str:
     return f"now {database_now().time()}; rows: {'; '.join(rows)}; history: {'; '.join(events)}"
 
 
-def judge(ledger: Ledger, told: Path, died: dict[int, float]) -> Verdict:
-    """``died``: when, on the monotonic clock, each process was killed."""
-    verdict = Verdict()
+def judge(ledger: Ledger, told: Path, died: dict[int, float], *, unexpected: Iterable[str] = ()) -> Verdict:
+    """``died``: when, on the monotonic clock, each process was killed. ``unexpected``: what nobody can explain."""
+    verdict = Verdict(unexpected=[*unexpected])
     lines = [line for line in ledger.lines() if line.word != SENT]
     did = Counter(line.key for line in lines if line.word == DID)
     _every_told_run_exists(told, verdict)

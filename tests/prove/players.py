@@ -36,6 +36,7 @@ from runbooks.models import Approval, Run, Runbook, StepRun
 from tests.prove.actions import CHANNEL, ledger
 from tests.prove.ledger import DID
 from tests.prove.scenarios import SCENARIOS
+from tests.prove.swallowing import belongs, note, say
 
 IDLE = 0.02
 """Seconds between two looks of somebody who found nothing to do."""
@@ -109,7 +110,7 @@ PAUSES = 0.05
 class Arena:
     """What all share. ``last_words``: a file in which somebody says where they were killed; ``told``: where starters
     write the runs of which they know that they exist. ``most_open``: so many runs go on at once. ``shifted``: clocks
-    are wrong by a day.
+    are wrong by a day. ``words``: what the errors say that belong to the scene's trouble.
     """
 
     ending: Ending
@@ -117,6 +118,7 @@ class Arena:
     folder: Path
     most_open: int
     shifted: bool = False
+    words: tuple[str, ...] = ()
 
     @property
     def last_words(self) -> Path:
@@ -128,15 +130,13 @@ class Arena:
         return self.folder / "stopped"
 
     @property
+    def unexpected(self) -> Path:
+        """Errors of the database that do not belong to the scene's trouble."""
+        return self.folder / "unexpected"
+
+    @property
     def told(self) -> Path:
         return self.folder / "told"
-
-
-def say(path: Path, line: str) -> None:
-    """Append a whole line."""
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(handle, f"{line}\n".encode())
-    os.close(handle)
 
 
 def fork(arena: Arena, role: str, seed: int) -> int:
@@ -191,18 +191,24 @@ def _live(arena: Arena, role: str) -> None:
     while not arena.ending.is_set():
         try:
             ROLES[role](arena)
-        except (Error, OSError):
-            connection.close()
+        except (Error, OSError) as error:
+            _swallow(arena, role, error)
             time.sleep(0.1)
 
 
-def _loop(arena: Arena, act: Callable[[], bool]) -> None:
+def _swallow(arena: Arena, who: str, error: Exception) -> None:
+    """Go on after an error that belongs to the scene's trouble; any other one is for the judge."""
+    if not belongs(error, arena.words):
+        note(arena.unexpected, who, error)
+    connection.close()
+
+
+def _loop(arena: Arena, role: str, act: Callable[[], bool]) -> None:
     while not arena.ending.is_set():
         try:
             found = act()
-        except (Error, OSError):
-            # The database was away, the disk full, or too many wanted it: the product's loops try again, too.
-            connection.close()
+        except (Error, OSError) as error:
+            _swallow(arena, role, error)
             found = False
         if not found:
             time.sleep(IDLE)
@@ -223,7 +229,7 @@ def work(arena: Arena) -> None:
         ready = list(due.values_list("pk", flat=True)[:10])
         return bool(ready) and driver.drive(random.choice(ready)) > 0
 
-    _loop(arena, act)
+    _loop(arena, WORKER, act)
     me.say_stopped()
 
 
@@ -245,13 +251,13 @@ def sweep(arena: Arena) -> None:
         for duty in duties:
             try:
                 duty()
-            except (Error, OSError):
+            except (Error, OSError) as error:
                 # Each duty has its own thread in the product: a failing one hurts no other.
-                connection.close()
+                _swallow(arena, SWEEPER, error)
         time.sleep(0.1)
         return True
 
-    _loop(arena, act)
+    _loop(arena, SWEEPER, act)
 
 
 def decide(arena: Arena) -> None:
@@ -278,7 +284,7 @@ def decide(arena: Arena) -> None:
         steered = _steer(arena, actor)
         return steered or asked is not None or doubtful is not None or by_hand is not None
 
-    _loop(arena, act)
+    _loop(arena, HUMAN, act)
 
 
 def _steer(arena: Arena, actor: Actor) -> bool:
@@ -313,7 +319,7 @@ def begin(arena: Arena) -> None:
         say(arena.told, str(run.pk))
         return True
 
-    _loop(arena, act)
+    _loop(arena, STARTER, act)
 
 
 ROLES: dict[str, Callable[[Arena], None]] = {WORKER: work, SWEEPER: sweep, HUMAN: decide, STARTER: begin}

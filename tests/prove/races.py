@@ -23,7 +23,7 @@ from runbooks import approvals, runs, versions
 from runbooks.execution.process import keep_connection
 from runbooks.models import Approval, Run, Runbook, RunEvent, StepRun, Vote
 from tests.prove.arena import Proof
-from tests.prove.players import say
+from tests.prove.swallowing import say
 
 STARTERS = 100
 """So many start at once with one key."""

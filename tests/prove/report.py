@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ class Found:
     lost: list[str]
     doubled: list[str]
     stuck: list[str]
+    unexpected: list[str] = field(default_factory=list)
 
     @property
     def sentences(self) -> list[str]:
         """Everything that must not be."""
-        return [*self.lost, *self.doubled, *self.stuck]
+        return [*self.lost, *self.doubled, *self.stuck, *self.unexpected]
 
     @property
     def is_clean(self) -> bool:
@@ -58,12 +59,14 @@ CLEAN = " lost=0 doubled=0 stuck=0"
 
 
 def last_line(found: Sequence[Found], simulated: Sequence[Mapping[str, Any]] = ()) -> str:
-    """``kills=N lost=0 doubled=0 stuck=0``."""
+    """``kills=N lost=0 doubled=0 stuck=0``, and how many errors belong to nothing that was done, if any do."""
     lost, doubled, stuck = (
         sum(len(getattr(each, word)) for each in found) + sum(int(each[word]) for each in simulated)
         for word in ("lost", "doubled", "stuck")
     )
-    return f"kills={sum(each.kills for each in found)} lost={lost} doubled={doubled} stuck={stuck}"
+    unexpected = sum(len(each.unexpected) for each in found)
+    more = f" unexpected={unexpected}" if unexpected else ""
+    return f"kills={sum(each.kills for each in found)} lost={lost} doubled={doubled} stuck={stuck}{more}"
 
 
 def write_report(

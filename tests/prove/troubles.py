@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from django.conf import settings
-from django.db import Error, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from tests.prove.servers import Postgres
 
 
 class Trouble(Protocol):
-    """``counts``: what happened how often, for the report."""
+    """``counts``: what happened how often, for the report. ``words``: what errors say that come of it."""
 
     counts: Counter[str]
+    words: tuple[str, ...]
 
     def tick(self) -> None:
         """Called again and again while people are killed."""
@@ -31,6 +32,8 @@ class Trouble(Protocol):
 
 class NoTrouble:
     """The killing alone."""
+
+    words: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -47,6 +50,8 @@ class NoTrouble:
 
 class Crashes:
     """PostgreSQL is stopped immediately and started again; between that, connections are terminated at random."""
+
+    words: tuple[str, ...] = ()
 
     def __init__(
         self, server: Postgres, database: str, crashes: int, dice: random.Random, *, told: Path
@@ -92,6 +97,8 @@ class Crashes:
 class Cuts:
     """The proxy cuts connections at their COMMIT, so many times."""
 
+    words: tuple[str, ...] = ()
+
     def __init__(self, folder: Path, wanted: int) -> None:
         self.counts: Counter[str] = Counter()
         self._folder, self._wanted = folder, wanted
@@ -115,6 +122,8 @@ class Cuts:
 
 class Phases:
     """Something is broken and well again by turns; the last time for longer than a lease."""
+
+    words: tuple[str, ...] = ()
 
     def __init__(self, times: int, dice: random.Random) -> None:
         self.counts: Counter[str] = Counter()
@@ -154,6 +163,8 @@ class Phases:
 class FullDisk(Phases):
     """The disk on which the database and the artifacts lie is filled to the last byte."""
 
+    words = ("database or disk is full", "No space left on device")
+
     def __init__(self, disk: Path, times: int, dice: random.Random) -> None:
         super().__init__(times, dice)
         self._ballast = disk / "ballast"
@@ -175,6 +186,8 @@ class FullDisk(Phases):
 class BrokenTrail(Phases):
     """Nothing can be written into the audit trail, or into the runs' histories: a trigger refuses it."""
 
+    WORDS = "the trail is broken"
+    words = (WORDS,)
     TABLES = ("audit_auditentry", "runbooks_runevent")
 
     def __init__(self, times: int, dice: random.Random) -> None:
@@ -185,9 +198,9 @@ class BrokenTrail(Phases):
         self._table = self.TABLES[sum(self.counts.values()) % 2]
         wanted = f"CREATE TRIGGER prove_broken BEFORE INSERT ON {self._table}"
         if connection.vendor == "sqlite":
-            self._execute(f"{wanted} BEGIN SELECT RAISE(ABORT, 'the trail is broken'); END")
+            self._execute(f"{wanted} BEGIN SELECT RAISE(ABORT, '{self.WORDS}'); END")
         else:
-            refuse = "BEGIN RAISE EXCEPTION 'the trail is broken'; END"
+            refuse = f"BEGIN RAISE EXCEPTION '{self.WORDS}'; END"
             self._execute(
                 f"CREATE OR REPLACE FUNCTION prove_broken() RETURNS trigger LANGUAGE plpgsql AS $$ {refuse} $$"
             )
@@ -205,7 +218,7 @@ class BrokenTrail(Phases):
                 with connection.cursor() as cursor:
                     cursor.execute(statement)
                 break
-            except Error:
+            except (OperationalError, InterfaceError):
                 connections.close_all()
                 time.sleep(0.05)
         # The parent forks: nothing may be open.
