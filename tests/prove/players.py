@@ -192,11 +192,11 @@ def _live(arena: Arena, role: str) -> None:
         try:
             ROLES[role](arena)
         except (Error, OSError) as error:
-            _swallow(arena, role, error)
+            swallow(arena, role, error)
             time.sleep(0.1)
 
 
-def _swallow(arena: Arena, who: str, error: Exception) -> None:
+def swallow(arena: Arena, who: str, error: Exception) -> None:
     """Go on after an error that belongs to the scene's trouble; any other one is for the judge."""
     if not belongs(error, arena.words):
         note(arena.unexpected, who, error)
@@ -208,7 +208,7 @@ def _loop(arena: Arena, role: str, act: Callable[[], bool]) -> None:
         try:
             found = act()
         except (Error, OSError) as error:
-            _swallow(arena, role, error)
+            swallow(arena, role, error)
             found = False
         if not found:
             time.sleep(IDLE)
@@ -253,7 +253,7 @@ def sweep(arena: Arena) -> None:
                 duty()
             except (Error, OSError) as error:
                 # Each duty has its own thread in the product: a failing one hurts no other.
-                _swallow(arena, SWEEPER, error)
+                swallow(arena, SWEEPER, error)
         time.sleep(0.1)
         return True
 
