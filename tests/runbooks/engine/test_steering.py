@@ -11,6 +11,7 @@ from runbooks.engine.reopening import reopening
 from runbooks.engine.sampling import deadline_of
 from runbooks.engine.skipping import refusal
 from runbooks.engine.state import Key
+from runbooks.engine.steering import following, item_state, stop_refusal, tick_refusal, unwanted_refusal
 from runbooks.engine.transitions import ImpossibleTransition
 from runbooks.language.definition import (
     ApprovalStep,
@@ -19,6 +20,7 @@ from runbooks.language.definition import (
     ForEachStep,
     GroupStep,
     ManualStep,
+    OnFailure,
     ParallelStep,
     Probe,
     SwitchStep,
@@ -266,3 +268,55 @@ def test_a_step_of_a_phase_that_is_over_is_not_skipped() -> None:
     world.fail("a")
     assert "gone on" in refusal(world.definition, world.state, "b")
     assert refusal(world.definition, world.state, "f") == ""
+
+
+def test_a_run_whose_group_could_not_undo_itself_is_not_stopped_to_undo() -> None:
+    undoes = OnFailure(compensate=True, then="fail")
+    group = GroupStep(id="g", steps=(action("a", compensate=UNDO), action("b")), on_failure=undoes)
+    world = World(runbook(group, on_failure=(action("tell"),))).start()
+    world.succeed("a").fail("b").fail("a/compensate")
+    assert world.state.phase == "on_failure"
+    assert "a could not be undone" in stop_refusal(world.definition, world.state, "undo")
+    assert stop_refusal(world.definition, world.state, "cancel") == ""
+
+
+def test_what_is_on_the_checklist_says_how_it_stands_and_why_nobody_deals_with_it() -> None:
+    branches = ParallelStep(id="p", steps=(action("busy"), action("doubtful"), action("bad")))
+    world = World(runbook(branches, action("later"))).start()
+    world.execute("busy").lose("doubtful").fail("bad").hand_over()
+    world.tick("later", "skipped")
+    found = {key: item_state(world.state, key) for key in world.state.items or ()}
+    assert found == {"busy": "busy", "doubtful": "unknown", "bad": "open", "later": "skipped"}
+    refused = [tick_refusal(world.state, key).partition(":")[0] for key in found]
+    assert refused == [
+        "busy still executes",
+        "Nobody knows what became of doubtful",
+        "",
+        "later is skipped already.",
+    ]
+    passed_over = World(runbook(action("a"))).start()
+    passed_over.skip("a")
+    assert item_state(passed_over.state, "a") == "skipped"
+
+
+def test_a_run_that_is_not_wanted_any_more_is_left_alone_where_it_ends_anyway() -> None:
+    def begun() -> World:
+        return World(runbook(action("a"), finally_=(action("f"),))).start()
+
+    assert unwanted_refusal(begun().state) == ""
+    assert "handed over" in unwanted_refusal(begun().hand_over().state)
+    assert "being stopped" in unwanted_refusal(begun().stop().state)
+    assert "last steps" in unwanted_refusal(begun().succeed("a").state)
+    assert "over already" in unwanted_refusal(begun().succeed("a").succeed("f").state)
+
+
+def test_a_run_follows_the_one_that_started_it_only_once_it_has_begun() -> None:
+    world = World(runbook(action("a")))
+    assert following(world.state, held=True, reason="r", at=world.now) is None
+    world.start()
+    event = following(world.state, held=True, reason="r", at=world.now)
+    assert isinstance(event, e.RunPaused)
+    world.record(event)
+    assert isinstance(following(world.state, held=False, reason="", at=world.now), e.RunResumed)
+    world.resume().pause()
+    assert following(world.state, held=False, reason="", at=world.now) is None, "a person has paused it"
