@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 
 from handrail.accounts.models import Team, User
-from handrail.accounts.permissions import Permission, allows, authorize
+from handrail.accounts.permissions import Permission, allows, authorize, visible_projects
 from handrail.audit.actions import record
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.errors import Conflict, Forbidden, HandrailError, Invalid, NotFound
@@ -26,6 +26,8 @@ from runbooks.versions import definition_of
 
 CHOICES = ("done", "cannot")
 LONGEST_REASON = 400
+_NO_PERSON = Verdict(allowed=False, why="Only people confirm what a person has done.")
+_NO_RESPONDER = Verdict(allowed=False, why="You do not have the responder role in this project.")
 
 
 @transaction.atomic
@@ -82,14 +84,44 @@ def answer(
 
 def may_answer(row: StepRun, step: ManualStep, actor: Actor) -> Verdict:
     """Whether the actor may answer this step, and why not, in words for that very person."""
-    person = User.objects.filter(pk=actor.user_id, kind=User.Kind.PERSON).first() if actor.user_id else None
-    if person is None or actor.kind is ActorKind.SYSTEM:
-        return Verdict(allowed=False, why="Only people confirm what a person has done.")
+    person = _person(actor)
+    if person is None:
+        return _NO_PERSON
     if not allows(actor, Permission.RESPOND, row.run):
-        return Verdict(allowed=False, why="You do not have the responder role in this project.")
-    asked = [*step.teams, *step.users]
+        return _NO_RESPONDER
+    if not [*step.teams, *step.users] or person.username in step.users:
+        return Verdict(allowed=True)
     teams = Team.objects.filter(project_id=row.run.project_id, slug__in=step.teams, members=person)
-    if not asked or person.username in step.users or teams.exists():
+    return _among(step, person, member=teams.exists())
+
+
+def may_answer_each(asked: Sequence[tuple[StepRun, ManualStep]], actor: Actor) -> Mapping[uuid.UUID, Verdict]:
+    """The same for several steps, by their ids, in three queries. The rows come with their runs."""
+    person = _person(actor)
+    if person is None:
+        return {row.pk: _NO_PERSON for row, _ in asked}
+    projects = {row.run.project_id for row, _ in asked}
+    responding = set(
+        visible_projects(actor, Permission.RESPOND).filter(pk__in=projects).values_list("pk", flat=True)
+    )
+    teams = set(Team.objects.filter(project__in=projects, members=person).values_list("project_id", "slug"))
+    found: dict[uuid.UUID, Verdict] = {}
+    for row, step in asked:
+        project = row.run.project_id
+        member = any((project, team) in teams for team in step.teams)
+        found[row.pk] = _among(step, person, member=member) if project in responding else _NO_RESPONDER
+    return found
+
+
+def _person(actor: Actor) -> User | None:
+    if actor.user_id is None or actor.kind is ActorKind.SYSTEM:
+        return None
+    return User.objects.filter(pk=actor.user_id, kind=User.Kind.PERSON).first()
+
+
+def _among(step: ManualStep, person: User, *, member: bool) -> Verdict:
+    asked = [*step.teams, *step.users]
+    if not asked or member or person.username in step.users:
         return Verdict(allowed=True)
     return Verdict(allowed=False, why=f"This one is for {', '.join(asked)}.")
 

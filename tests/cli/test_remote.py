@@ -8,26 +8,23 @@ import stat
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from django.core.cache import cache
 from pytest_django.live_server_helper import LiveServer
 
 from handrail.accounts.models import Project
 from handrail.accounts.secrets import digest_of
-from handrail.cli import cli
-from handrail.cli.remote import credentials, following
+from handrail.cli.remote import credentials
 from handrail.incidents.models import Incident
 from handrail.shared.clock import now
 from runbooks.models import Run, Runbook, RunbookVersion
 from runbooks.steps.base import Success
 from runbooks.versions import _definition
 from tests import factories
+from tests.cli.calling import call
 from tests.runbooks.execution.stage import HEARTS, Stage, scripted
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("elsewhere")]
 
 RUNBOOK = """\
 apiVersion: handrail/v1
@@ -44,32 +41,6 @@ steps:
     for: [go]
   - {id: go, uses: noop}
 """
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Nothing of whoever runs the tests; and what an earlier test has sent does not count."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    for name in (credentials.URL_VARIABLE, credentials.TOKEN_VARIABLE):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(following, "PAUSE", 0.0)
-    cache.clear()
-    yield
-    cache.clear()
-
-
-def call(*arguments: str, **how: str) -> Result:
-    return CliRunner().invoke(cli, list(arguments), **how)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def as_role(live_server: LiveServer, project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Signed in as somebody who may do everything in the project."""
-    person = factories.person("ada", {project: "admin"})
-    monkeypatch.setenv("HANDRAIL_URL", live_server.url)
-    monkeypatch.setenv("HANDRAIL_TOKEN", factories.token(person))
-    return person.username
 
 
 def started() -> Run:

@@ -18,6 +18,14 @@ from runbooks import versions
 from runbooks.models import KillSwitch, LogLine, RefusedStart, RunbookVersion, Vote, Worker
 from tests import factories
 
+SIGN = """\
+apiVersion: handrail/v1
+kind: Runbook
+metadata: {id: sign, title: Sign}
+steps:
+  - {id: sign, kind: manual, prompt: Sign., timeout: 1h, assignees: {teams: [signers]}}
+"""
+
 MORE = {"event": 210, "alert": 30, "incident": 60, "audit": 60}
 """How many rows there are in the end, where a page may show more than thirty of them."""
 
@@ -46,6 +54,7 @@ class Plenty:
             self.project, title=f"{word} over", status="resolved", is_open=False, resolved_at=now()
         )
         postmortems.generate(self.ended, actor)
+        self.asking = factories.run(factories.runbook(self.project, f"{word}-asking", text=SIGN))
         self.letter = factories.dead_letter(self.project, what=f"{word} first")
 
     def grow(self, count: int) -> None:
@@ -79,6 +88,14 @@ class Plenty:
             "version": self._version,
             "run": self._run,
             "step": lambda name, n: factories.step(self.run, name, title=name),
+            "manual": lambda name, n: factories.step(
+                self.asking,
+                "sign",
+                iteration=str(n),
+                kind="manual",
+                state="awaiting_human",
+                inputs={"prompt": name},
+            ),
             "line": lambda name, n: LogLine.objects.create(
                 step=self.step, n=n + 1, attempt=1, at=now(), text=name
             ),

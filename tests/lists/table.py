@@ -58,6 +58,7 @@ LISTS: dict[str, Listing | tuple[Listing, ...]] = {
     "api_environments": api("environment"),
     "api_incidents": api("incident"),
     "api_timeline": api("event", lambda ours: f"/api/v1{of_incident('timeline/')(ours)}"),
+    "api_manual_steps": api("manual", "manual-steps"),
     "api_projects": api("project"),
     "api_secrets": api("secret", lambda ours: f"/api/v1/projects/{ours.project.slug}/secrets/"),
     "api_roles": api("person", "roles"),

@@ -20,7 +20,17 @@ from handrail.catalog import api as catalog
 from handrail.incidents.api import postmortems, reads, verbs
 from handrail.shared.problems import problem
 from handrail.vault import api as vault
-from runbooks.api import approvals, circuits, dead_letters, runbooks, runs, steering, switches, workers
+from runbooks.api import (
+    approvals,
+    circuits,
+    dead_letters,
+    manual,
+    runbooks,
+    runs,
+    steering,
+    switches,
+    workers,
+)
 from runbooks.language import json_schema
 from runbooks.steps.registry import specs
 
@@ -127,6 +137,7 @@ _runbooks: list[URLPattern | URLResolver] = [
     path(f"{_STEP}log/", runs.Log.as_view(), name="api_step_log"),
     path(f"{_STEP}answer/", runs.Answer.as_view(), name="api_step_answer"),
     path(f"{_STEP}decide/", runs.Decide.as_view(), name="api_step_decide"),
+    path("manual-steps/", manual.ManualSteps.as_view(), name="api_manual_steps"),
     path("circuits/", circuits.Circuits.as_view(), name="api_circuits"),
     path("circuits/<uuid:circuit_id>/", circuits.OneCircuit.as_view(), name="api_circuit"),
     path("circuits/<uuid:circuit_id>/close/", circuits.CloseCircuit.as_view(), name="api_circuit_close"),

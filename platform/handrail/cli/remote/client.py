@@ -42,12 +42,20 @@ class Client:
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Object:
         """One object, or one page."""
-        return self._ask("GET", path, params=dict(params or {}))
+        return _object(self._ask("GET", path, params=dict(params or {})))
+
+    def get_all(self, path: str) -> list[Object]:
+        """All rows of what has no pages."""
+        return _objects(self._ask("GET", path))
 
     def post(self, path: str, body: Mapping[str, object] | None = None, *, once: bool = False) -> Object:
         """Do something. ``once``: it starts something, and a repetition must not start it twice."""
         headers = {"Idempotency-Key": str(uuid.uuid4())} if once else {}
-        return self._ask("POST", path, json=dict(body or {}), headers=headers)
+        return _object(self._ask("POST", path, json=dict(body or {}), headers=headers))
+
+    def post_for_list(self, path: str, body: Mapping[str, object]) -> list[Object]:
+        """Do something with several, and see what became of each."""
+        return _objects(self._ask("POST", path, json=dict(body)))
 
     def rows(
         self, path: str, params: Mapping[str, str | int] | None = None, *, most: int = 0
@@ -82,7 +90,7 @@ class Client:
         ]
         return one(found, said, what)
 
-    def _ask(self, method: str, path: str, **how: Any) -> Object:
+    def _ask(self, method: str, path: str, **how: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **how)
         except httpx2.TimeoutException as error:
@@ -97,7 +105,7 @@ class Client:
             place = answer.headers.get("location", "elsewhere")
             raise Unreachable(f"{self.who.url} leads on to {place}: log in at that address.")
         if answer.is_success:
-            return _object(answer) if answer.content else {}
+            return answer
         raise error_of(answer.status_code)(_words(answer, self.who.url))
 
 
@@ -111,13 +119,30 @@ def one(found: list[str], said: str, what: str) -> str:
 
 
 def _object(answer: httpx2.Response) -> Object:
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
+    if not answer.content:
+        return {}
+    found = _json(answer)
     if not isinstance(found, dict):
-        raise Unreachable(f"{answer.request.url} did not answer as Handrail does. Is the address right?")
+        raise _strange(answer)
     return cast("Object", found)
+
+
+def _objects(answer: httpx2.Response) -> list[Object]:
+    found = _json(answer)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise _strange(answer)
+    return cast("list[Object]", found)
+
+
+def _json(answer: httpx2.Response) -> object:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _strange(answer: httpx2.Response) -> Unreachable:
+    return Unreachable(f"{answer.request.url} did not answer as Handrail does. Is the address right?")
 
 
 def _words(answer: httpx2.Response, url: str) -> str:

@@ -40,7 +40,7 @@ def runs(
     client = Client()
     if run_id is not None:
         found = client.get(f"runs/{run_of(client, run_id)}/")
-        print_json(found) if as_json else _show(found)
+        print_json(found) if as_json else _show(client, found)
         return
     given = {"runbook": runbook, "project": project, "state": state}
     params: dict[str, str | int] = {name: value for name, value in given.items() if value}
@@ -70,7 +70,7 @@ def run_of(client: Client, said: str) -> str:
     return client.find("runs/", said, "run")
 
 
-def _show(run: Object) -> None:
+def _show(client: Client, run: Object) -> None:
     click.echo(f"{run['runbook']} version {run['version']}: {coloured(str(run['state']))}")
     click.echo(safe(str(run["summary"])))
     click.echo(f"started {clock(run['started_at'])} by {safe(str(run['starter']))}; {run['url']}")
@@ -81,11 +81,22 @@ def _show(run: Object) -> None:
         ((f"{step['node']}", step["state"], _attempt(step), _what(step)) for step in run["steps"]),
         "It has no steps.",
     )
-    doubtful = [step["node"] for step in run["steps"] if step["state"] == "uncertain"]
-    for node in doubtful:
+    if not run["is_open"]:
+        return
+    for row in doubtful(client, str(run["id"])):
+        name = name_of(row)
         click.echo(
-            f"Nobody knows what became of {node}: handrail decide {short_id(run)} {node} done|retry|fail"
+            f"Nobody knows what became of {name}: handrail decide {short_id(run)} {name} done|retry|fail"
         )
+    if run["stop_how"] == "hand_over":
+        click.echo(f"It was handed over: handrail checklist {short_id(run)}")
+    elif any(step["state"] == "awaiting_human" for step in run["steps"]):
+        click.echo(f"It waits for somebody's hands: handrail manual {short_id(run)}")
+
+
+def doubtful(client: Client, run_id: str) -> list[Object]:
+    """The steps of a run that nobody knows the fate of, items of loops and undoing included; the oldest first."""
+    return list(client.rows(f"runs/{run_id}/steps/", {"state": "uncertain"}))
 
 
 def _attempt(step: Object) -> str:
@@ -181,27 +192,3 @@ def _preview(preview: Object, how: str) -> None:
     if chosen["refusal"]:
         raise RemoteError(str(chosen["refusal"]))
     click.echo(f"{chosen['title']}: {safe(str(chosen['words']))}", err=True)
-
-
-@click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step")
-@click.argument("choice", type=click.Choice(["done", "retry", "fail"]))
-@click.option("--reason", required=True, help="How you know: it stands in the run's history.")
-@click.option(
-    "--i-made-sure",
-    is_flag=True,
-    help="The worker that had the step is dead: retry although it was heard of lately.",
-)
-@as_json
-def decide(run_id: str, step: str, choice: str, reason: str, i_made_sure: bool, as_json: bool) -> None:
-    """Say what became of an uncertain STEP of RUN: it is done, shall be tried again (retry), or has failed (fail)."""
-    client = Client()
-    found = run_of(client, run_id)
-    row = step_of(client, found, step)
-    body = {"choice": choice, "reason": reason, "override": i_made_sure}
-    decided = client.post(f"runs/{found}/steps/{row['id']}/decide/", body)
-    if as_json:
-        print_json(decided)
-    else:
-        click.echo(f"{name_of(decided)} is {coloured(str(decided['state']))}.")
