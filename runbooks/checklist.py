@@ -13,12 +13,12 @@ from handrail.audit.actions import record
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
 from handrail.shared.failpoints import reach
-from runbooks.acting import LONGEST_REASON, opened_run, visible_run
+from runbooks.acting import LONGEST_REASON, opened_run, read_run
 from runbooks.engine import events as e
 from runbooks.engine.state import Key, RunState
 from runbooks.engine.steering import item_state, tick_refusal
 from runbooks.execution.advancing import advance
-from runbooks.execution.live import history_of, load
+from runbooks.execution.live import LiveRun, history_of
 from runbooks.language.definition import ActionStep, Json, ManualStep
 from runbooks.language.definition import Runbook as Definition
 from runbooks.models import Run
@@ -54,11 +54,14 @@ class ChecklistItem:
 
 def checklist(run_id: uuid.UUID, actor: Actor) -> list[ChecklistItem]:
     """The items in the order as written; empty for a run that was not handed over."""
-    run = visible_run(run_id, actor)
-    if run.stop_how != "hand_over":
+    return checklist_of(read_run(run_id, actor))
+
+
+def checklist_of(live: LiveRun) -> list[ChecklistItem]:
+    """The same for a run that was read already."""
+    if live.run.stop_how != "hand_over":
         return []
-    live = load(run.pk)
-    ticked = {event.key: event for event in history_of(run.pk) if isinstance(event, e.ItemTicked)}
+    ticked = {event.key: event for event in history_of(live.run.pk) if isinstance(event, e.ItemTicked)}
     return [_item(live.definition, live.state, key, ticked.get(key)) for key in live.state.items or ()]
 
 

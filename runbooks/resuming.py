@@ -14,12 +14,12 @@ from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, HandrailError
 from handrail.shared.failpoints import reach
 from runbooks import runs
-from runbooks.acting import LONGEST_REASON, given_reason, opened_run, visible_run
+from runbooks.acting import LONGEST_REASON, given_reason, opened_run, read_run, visible_run
 from runbooks.engine import events as e
 from runbooks.engine.reopening import reopening
 from runbooks.engine.steering import pause_refusal, resume_refusal
 from runbooks.execution.advancing import advance
-from runbooks.execution.live import Unreadable, load
+from runbooks.execution.live import LiveRun, Unreadable
 from runbooks.execution.starting import deadline_of
 from runbooks.execution.transition import Transition
 from runbooks.language.definition import Json
@@ -136,13 +136,17 @@ def preview_resume(run_id: uuid.UUID, actor: Actor) -> ResumePreview:
     """What :func:`resume` would do now; ``how`` is ``go_on`` for a paused run, ``reopen`` for one that is over."""
     run = visible_run(run_id, actor)
     try:
-        live = load(run.pk)
+        return preview_of(read_run(run_id, actor))
     except Unreadable as error:
-        return ResumePreview("reopen" if not run.is_open else "go_on", refusal=error.message)
+        return ResumePreview("go_on" if run.is_open else "reopen", refusal=error.message)
+
+
+def preview_of(live: LiveRun) -> ResumePreview:
+    """The same for a run that was read already."""
     if not live.state.ended:
         return ResumePreview("go_on", refusal=resume_refusal(live.state))
     found = reopening(live.definition, live.state, live.last_at)
-    refusal = _beyond(run) or found.refusal
+    refusal = _beyond(live.run) or found.refusal
     steps = [key for key in found.again if "/" not in key]
     return ResumePreview(
         "reopen",

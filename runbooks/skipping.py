@@ -10,12 +10,12 @@ from handrail.audit.actions import record
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.errors import Conflict, Forbidden, NotFound
 from handrail.shared.failpoints import reach
-from runbooks.acting import given_reason, opened_run, visible_run
+from runbooks.acting import given_reason, opened_run
 from runbooks.engine import events as e
 from runbooks.engine.skipping import inside_keys, refusal
 from runbooks.engine.state import Key
 from runbooks.execution.advancing import advance
-from runbooks.execution.live import load
+from runbooks.execution.live import LiveRun
 from runbooks.execution.transition import Transition
 from runbooks.models import Run, StepRun
 
@@ -49,9 +49,8 @@ def skip_step(run_id: uuid.UUID, step: str, *, actor: Actor, reason: str) -> Run
     return opened.live.run
 
 
-def why_not(run_id: uuid.UUID, step: str, actor: Actor) -> str:
-    """Why this step cannot be skipped now, in words; empty if it can."""
-    live = load(visible_run(run_id, actor).pk)
+def why_not(live: LiveRun, step: str) -> str:
+    """Why this step of a run that was read cannot be skipped now, in words; empty if it can."""
     return refusal(live.definition, live.state, step)
 
 

@@ -13,14 +13,14 @@ from handrail.audit.actions import record
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, Invalid
 from handrail.shared.failpoints import reach
-from runbooks.acting import given_reason, opened_run, visible_run
+from runbooks.acting import given_reason, opened_run, read_run
 from runbooks.engine.compensation import order_of_run
 from runbooks.engine.handover import remaining
 from runbooks.engine.state import PENDING, STEP, UNDO, Key, NodeState
 from runbooks.engine.steering import CANCEL, FREEZE, HAND_OVER, stop_refusal, stopped
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.advancing import advance
-from runbooks.execution.live import load
+from runbooks.execution.live import LiveRun
 from runbooks.language.definition import ActionStep, Json, Step
 from runbooks.language.definition import Runbook as Definition
 from runbooks.models import Run
@@ -85,8 +85,11 @@ def stop(run_id: uuid.UUID, *, actor: Actor, reason: str, how: str = CANCEL) -> 
 
 def preview_stop(run_id: uuid.UUID, actor: Actor) -> StopPreview:
     """What :func:`stop` would find now, and what each way would do."""
-    run = visible_run(run_id, actor)
-    live = load(run.pk)
+    return preview_of(read_run(run_id, actor))
+
+
+def preview_of(live: LiveRun) -> StopPreview:
+    """The same for a run that was read already."""
     definition, state = live.definition, live.state
     preview = StopPreview()
     by_step: dict[str, list[NodeState]] = defaultdict(list)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from handrail.accounts.idempotency import answer_once
-from handrail.shared.rest.schema import IDEMPOTENCY_KEY
+from handrail.shared.rest.fields import NoFilters
+from handrail.shared.rest.schema import IDEMPOTENCY_KEY, PAGING
 from handrail.shared.rest.views import Endpoint
 from runbooks import checklist, resuming, runs, skipping, stopping
 from runbooks.api.runs import run_shown
@@ -29,7 +29,6 @@ from runbooks.api.shapes import (
     StopBody,
     StopPreviewShape,
 )
-from runbooks.checklist import ChecklistItem
 from runbooks.queries import run_visible_to
 
 
@@ -119,17 +118,21 @@ class Skip(_OneRun):
 class Checklist(_OneRun):
     """The checklist of a run that was handed over."""
 
-    @extend_schema(operation_id="get_checklist", responses=ChecklistItemShape(many=True))
+    @extend_schema(
+        operation_id="list_checklist", parameters=[*PAGING], responses=ChecklistItemShape(many=True)
+    )
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
         """What is left, in the order as written, and what people did about it; empty if it was not handed over."""
-        rows: Sequence[ChecklistItem] = checklist.checklist(run_id, self.actor)
-        return Response([ChecklistItemShape(row).data for row in rows])
+        self.filters(NoFilters)
+        return self.page_in_order(checklist.checklist(run_id, self.actor), ChecklistItemShape)
 
     @extend_schema(operation_id="tick_items", request=ItemsBody, responses=ChecklistItemShape(many=True))
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
-        """Say that items are done by hand, or are left out; all of them or none. Needs `respond`."""
-        checklist.tick(run_id, actor=self.actor, **self.body(ItemsBody))
-        return self.get(request, run_id)
+        """Say that items are done by hand, or are left out; all of them or none. Answers these. Needs `respond`."""
+        given = self.body(ItemsBody)
+        checklist.tick(run_id, actor=self.actor, **given)
+        rows = [row for row in checklist.checklist(run_id, self.actor) if row.key in given["items"]]
+        return Response([ChecklistItemShape(row).data for row in rows])
 
 
 class Decisions(Endpoint):

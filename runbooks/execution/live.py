@@ -208,9 +208,13 @@ def _caught_up(known: LiveRun | None, row: Run) -> LiveRun | None:
     return known if known.state.n == known.run.history_n else None
 
 
-def load(row: Run | uuid.UUID) -> LiveRun:
-    """Replay the history of a run, given by its row or its id. Raises :class:`Unreadable`."""
-    run = _complete(row if isinstance(row, Run) else Run.objects.get(pk=row))
+def load(row: Run | uuid.UUID, *, complete: bool = False) -> LiveRun:
+    """Replay the history of a run, given by its row or its id. Raises :class:`Unreadable`.
+
+    ``complete``: the row was read with its version, runbook and project, which are not looked up again.
+    """
+    run = row if isinstance(row, Run) else Run.objects.get(pk=row)
+    run = run if complete else _complete(run)
     if run.engine_schema not in e.SUPPORTED_SCHEMAS:
         known = " and ".join(str(schema) for schema in e.SUPPORTED_SCHEMAS)
         raise Unreadable(

@@ -14,8 +14,8 @@ from handrail.incidents import postmortems
 from handrail.incidents.models import Incident, IncidentAlert, TimelineEvent
 from handrail.shared.clock import now
 from handrail.vault.models import Secret
-from runbooks import versions
-from runbooks.models import KillSwitch, LogLine, RefusedStart, RunbookVersion, Vote, Worker
+from runbooks import runs, stopping, versions
+from runbooks.models import KillSwitch, LogLine, RefusedStart, Run, Runbook, RunbookVersion, Vote, Worker
 from tests import factories
 
 SIGN = """\
@@ -54,6 +54,7 @@ class Plenty:
             self.project, title=f"{word} over", status="resolved", is_open=False, resolved_at=now()
         )
         postmortems.generate(self.ended, actor)
+        self.handed = self.run
         self.asking = factories.run(factories.runbook(self.project, f"{word}-asking", text=SIGN))
         self.letter = factories.dead_letter(self.project, what=f"{word} first")
 
@@ -63,7 +64,23 @@ class Plenty:
             first, last = (MORE.get(kind, size) if size > 3 else size for size in (self.count, count))
             for number in range(first, last):
                 make(f"{self.word}-{kind}-{number}", number)
+        self.handed = self._handed_over(count)
         self.count = count
+
+    def _handed_over(self, count: int) -> Run:
+        """A run with ``count`` items on its checklist."""
+        slug = f"{self.word}-handed-{count}"
+        steps = "".join(
+            f"\n  - {{id: s{n}, kind: manual, timeout: 1h, prompt: {self.word}-item-{n}}}"
+            for n in range(count)
+        )
+        text = (
+            f"apiVersion: handrail/v1\nkind: Runbook\nmetadata: {{id: {slug}, title: Many}}\nsteps:{steps}\n"
+        )
+        actor, made = factories.actor(self.author), factories.runbook(self.project, slug, text=text)
+        started = runs.start(made, inputs={}, actor=actor)
+        Runbook.objects.filter(pk=made.pk).update(archived_at=now())
+        return stopping.stop(started.run.pk, actor=actor, how=stopping.HAND_OVER, reason="by hand")
 
     def _makers(self) -> dict[str, Callable[[str, int], object]]:
         return {

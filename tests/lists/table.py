@@ -68,6 +68,7 @@ LISTS: dict[str, Listing | tuple[Listing, ...]] = {
     "api_switches": api("switch", "switches"),
     "api_refused_starts": api("refused", "refused-starts"),
     "api_run_steps": api("step", of_run("steps/")),
+    "api_run_checklist": api("item", lambda ours: f"/api/v1/runs/{ours.handed.pk}/checklist/"),
     "api_artifacts": api("file", of_run("artifacts/")),
     "api_step_log": api("line", lambda ours: of_run(f"steps/{ours.step.pk}/log/")(ours)),
     "api_service_accounts": api("robot", "service-accounts"),
@@ -106,7 +107,10 @@ LISTS: dict[str, Listing | tuple[Listing, ...]] = {
     "runbook": web(
         lambda ours: f"/runbooks/{ours.project.slug}/{ours.runbook.slug}/", 34, version=20, run=10
     ),
-    "run": web(lambda ours: f"/runs/{ours.run.pk}/", 40, line=1000),
+    "run": (
+        web(lambda ours: f"/runs/{ours.run.pk}/", 40, line=1000),
+        web(lambda ours: f"/runs/{ours.handed.pk}/", 40, item=25),
+    ),
     "run_step": web(lambda ours: f"/runs/{ours.run.pk}/steps/{ours.step.pk}/", 42, line=1000),
     "approval": web(lambda ours: f"/approvals/{ours.approval.pk}/", 25),
     "postmortem": web(lambda ours: f"/incidents/{ours.ended.pk}/postmortem/", 20),
@@ -129,7 +133,7 @@ NO_LISTS = {
     "api_version", "api_postmortem_section",
     "api_postmortem_markdown", "postmortem_markdown", "postmortem_section",  # one document
     "run_file", "run_step_value", "api_artifact",  # one file
-    "api_run_checklist", "api_run_restart", "api_run_resume",  # one run: as many as its runbook has steps
+    "api_run_restart", "api_run_resume",  # one run: as many as its runbook has steps
     "runbook_edit", "runbook_new", "runbook_publish", "runbook_version",  # one text
 }  # fmt: skip
 """Routes with nothing on them that grows."""

@@ -80,6 +80,28 @@ def test_what_was_handed_over_is_ticked_off_on_the_page(run: Run, person: User, 
     assert "did both" in shown
 
 
+def test_a_long_checklist_has_pages_and_a_tick_leads_back_to_its_own(
+    project: Project, person: User, browse: Browse
+) -> None:
+    steps = "".join(
+        f"  - {{id: s{n}, kind: manual, timeout: 1h, prompt: Do number {n}.}}\n" for n in range(30)
+    )
+    made = factories.runbook(project, "long", text=f"{HEAD}steps:\n{steps}")
+    run = runs.start(made, inputs={}, actor=factories.actor(person)).run
+    stopping.stop(run.pk, actor=factories.actor(person), how="hand_over", reason="by hand")
+    client = browse(person)
+    first = client.get(f"/runs/{run.pk}/").content.decode()
+    assert ("30 of 30 open" in first, 'value="s24"' in first, 'value="s25"' in first) == (True, True, False)
+    assert 'href="?page=2#checklist-title"' in first
+    second = client.get(f"/runs/{run.pk}/?page=2").content.decode()
+    assert ('value="s24"' in second, 'value="s25"' in second) == (False, True)
+    form = f"/runs/{run.pk}/checklist/?page=2"
+    assert f'action="{form}"' in second
+    refused = client.post(form, {"items": ["s25"], "choice": "skip"})
+    assert (refused.status_code, f'href="/runs/{run.pk}/?page=1#' in refused.content.decode()) == (422, True)
+    assert client.post(form, {"items": ["s25"], "choice": "done"})["Location"] == f"/runs/{run.pk}/?page=2"
+
+
 def test_a_stopped_run_is_resumed_or_restarted_from_its_page(run: Run, person: User, browse: Browse) -> None:
     client, actor = browse(person), factories.actor(person)
     stopping.stop(run.pk, actor=actor, reason="enough")

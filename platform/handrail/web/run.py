@@ -19,12 +19,13 @@ from handrail.web.approval import question
 from handrail.web.live import identity
 from handrail.web.pages import page, shown
 from handrail.web.run_live import run_marks
-from handrail.web.run_steered import steering_of
+from handrail.web.run_steered import checklist_page, steering_of
 from handrail.web.typed_inputs import empty_form
 from runbooks import manual, queries, stopping
 from runbooks.engine.events import SUPPORTED_SCHEMAS
 from runbooks.engine.state import key_of
 from runbooks.engine.steering import HAND_OVER
+from runbooks.execution.live import LiveRun, load
 from runbooks.execution.switching import CODE, Reach, switches_on
 from runbooks.models import Approval, KillSwitch, Run, StepRun
 from runbooks.queries import StepView
@@ -44,7 +45,9 @@ NOT_UNDERSTOOD = (
 def run(request: HttpRequest, actor: Actor, run_id: uuid.UUID) -> HttpResponse:
     """The page; ``?step=NODE`` chooses a step, else it is the one that matters now."""
     found = queries.run_visible_to(actor, run_id)
-    return shown(request, "web/runs/run.html", run_context(actor, found, request.GET.get("step", "")))
+    return shown(
+        request, "web/runs/run.html", run_context(request, actor, found, request.GET.get("step", ""))
+    )
 
 
 @page("GET")
@@ -54,17 +57,19 @@ def run_step(request: HttpRequest, actor: Actor, run_id: uuid.UUID, step_id: uui
     row = StepRun.objects.filter(run=found, pk=step_id).first()
     if row is None:
         raise NotFound("This run has no such step.")
-    return shown(request, "web/runs/run.html", run_context(actor, found, key_of(row.node, row.iteration)))
+    context = run_context(request, actor, found, key_of(row.node, row.iteration))
+    return shown(request, "web/runs/run.html", context)
 
 
-def run_context(actor: Actor, found: Run, chosen: str = "") -> dict[str, Any]:
-    """What the page shows."""
+def run_context(request: HttpRequest, actor: Actor, found: Run, chosen: str = "") -> dict[str, Any]:
+    """What the page shows; ``?page=`` is that of the checklist."""
     steps = queries.steps_of(found)
     current = queries.current_node(steps, found.error)
     every = list(queries.every_view(steps))
     by_node = {view.node: view for view in every}
     view = by_node.get(chosen) or by_node.get(current)
     may_respond = allows(actor, Permission.RESPOND, found)
+    live = _read(found) if may_respond or found.stop_how == HAND_OVER else None
     stoppable = found.is_open and not found.cancel_requested and found.stop_how != HAND_OVER
     return {
         "run": found,
@@ -88,8 +93,11 @@ def run_context(actor: Actor, found: Run, chosen: str = "") -> dict[str, Any]:
             if each.state == StepRun.State.AWAITING_HUMAN and each.row is not None
         ],
         "may_respond": may_respond,
-        "stop": _stop_preview(actor, found) if may_respond and stoppable else None,
-        "steer": steering_of(actor, found, view),
+        "stop": _stop_preview(live) if may_respond and stoppable else None,
+        "steer": {
+            **steering_of(found, live if may_respond else None, view, may_respond=may_respond),
+            **checklist_page(request, found, live),
+        },
         "is_live_version": found.runbook.live_id == found.version_id,
         "inputs": _inputs(found),
         "advice": queries.what_to_do(found.error),
@@ -174,12 +182,17 @@ def _shown(found: Run, row: StepRun, name: str) -> dict[str, str] | None:
     return {"text": text[:LARGEST_SHOWN], "note": note, "whole": whole}
 
 
-def _stop_preview(actor: Actor, found: Run) -> stopping.StopPreview | None:
+def _read(found: Run) -> LiveRun | None:
+    """The run with its history, which is replayed once for the whole page; None where this process cannot read it."""
     try:
-        return stopping.preview_stop(found.pk, actor)
+        return load(found, complete=True)
     except HandrailError:
-        # A version that this process cannot read: it is stopped without the preview.
-        return stopping.StopPreview()
+        return None
+
+
+def _stop_preview(live: LiveRun | None) -> stopping.StopPreview:
+    # A version that this process cannot read: it is stopped without the preview.
+    return stopping.preview_of(live) if live is not None else stopping.StopPreview()
 
 
 def _inputs(found: Run) -> dict[str, JsonValue]:

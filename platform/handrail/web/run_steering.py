@@ -106,7 +106,10 @@ def restart(request: HttpRequest, actor: Actor, run_id: uuid.UUID) -> HttpRespon
         preview = resuming.preview_restart(run_id, actor)
         if preview.refusal or preview.version is None:
             return shown(
-                request, "web/runs/run.html", run_context(actor, found), refusal=Conflict(preview.refusal)
+                request,
+                "web/runs/run.html",
+                run_context(request, actor, found),
+                refusal=Conflict(preview.refusal),
             )
         specs = _specs(preview.version)
         secret = {spec.name for spec in specs if spec.secret}
@@ -134,7 +137,7 @@ def _restarted(request: HttpRequest, actor: Actor, found: Run) -> HttpResponse:
         )
     except HandrailError as error:
         if version is None:
-            return shown(request, "web/runs/run.html", run_context(actor, found), refusal=error)
+            return shown(request, "web/runs/run.html", run_context(request, actor, found), refusal=error)
         context = {**_restart_context(found, version, form), "reason": reason}
         return shown(request, "web/runs/restart.html", context, refusal=error)
     messages.success(request, f"Restarted on {new.version}.")
@@ -169,10 +172,12 @@ def _done(
         act()
     except HandrailError as error:
         typed = _text(request, "reason") or _text(request, "note")
-        context = {**run_context(actor, queries.run_visible_to(actor, run_id)), "reason": typed}
+        context = {**run_context(request, actor, queries.run_visible_to(actor, run_id)), "reason": typed}
         return shown(request, "web/runs/run.html", context, refusal=error)
     messages.success(request, told)
-    return after(request, f"/runs/{found.pk}/")
+    number = request.GET.get("page", "")
+    back = f"?page={number}" if number.isascii() and number.isdigit() and len(number) < 6 else ""
+    return after(request, f"/runs/{found.pk}/{back}")
 
 
 def _text(request: HttpRequest, name: str) -> str:

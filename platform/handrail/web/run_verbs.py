@@ -107,7 +107,7 @@ def _told(
 ) -> HttpResponse:
     """The run as it is now, with what was refused, and the form of a manual step as it was filled in."""
     found = queries.run_visible_to(actor, run_id)
-    context = {**run_context(actor, found), "reason": _text(request, "reason")}
+    context = {**run_context(request, actor, found), "reason": _text(request, "reason")}
     for asked in context["manual"]:
         if answered is not None and asked["row"].pk == answered["row"]:
             asked["form"] = answered["form"]

@@ -53,7 +53,7 @@ def _line(item: Object) -> tuple[str, ...]:
 
 
 def _items(client: Client, run: str) -> list[Object]:
-    return client.get_all(f"runs/{run}/checklist/")
+    return list(client.rows(f"runs/{run}/checklist/"))
 
 
 @click.command()
@@ -87,7 +87,6 @@ def tick(run_id: str, items: tuple[str, ...], choice: str, note: str, as_json: b
         print_json(ticked)
         return
     for item in ticked:
-        if item["key"] in items:
-            click.echo(safe(f"{item['key']} is {item['state']}."))
+        click.echo(safe(f"{item['key']} is {item['state']}."))
     found = client.get(f"runs/{run}/")
     click.echo(safe(f"Run {short_id(found)}: {found['summary']}"), err=True)

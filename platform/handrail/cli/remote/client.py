@@ -44,10 +44,6 @@ class Client:
         """One object, or one page."""
         return _object(self._ask("GET", path, params=dict(params or {})))
 
-    def get_all(self, path: str) -> list[Object]:
-        """All rows of what has no pages."""
-        return _objects(self._ask("GET", path))
-
     def post(self, path: str, body: Mapping[str, object] | None = None, *, once: bool = False) -> Object:
         """Do something. ``once``: it starts something, and a repetition must not start it twice."""
         headers = {"Idempotency-Key": str(uuid.uuid4())} if once else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -18,7 +18,7 @@ from handrail.shared.rest.bodies import refuse_unstorable
 from handrail.shared.rest.conditions import empty_if_known
 from handrail.shared.rest.fields import Query
 from handrail.shared.rest.limits import PerCaller
-from handrail.shared.rest.pages import pages
+from handrail.shared.rest.pages import PagesInOrder, pages
 
 Row = TypeVar("Row", bound=Model)
 Serializer = type[serializers.BaseSerializer[Any]]
@@ -85,6 +85,12 @@ class Endpoint(APIView):
         paginator = pages(by)
         found = list(paginator.paginate_queryset(rows, self.request, self) or [])
         shown = serializer(found, many=True, context=context(found) if context else {})
+        return paginator.get_paginated_response(shown.data)
+
+    def page_in_order(self, rows: Sequence[Any], serializer: Serializer) -> Response:
+        """One page of rows that are no query, in an order that stays."""
+        paginator = PagesInOrder()
+        shown = serializer(paginator.paginate_rows(rows, self.request), many=True)
         return paginator.get_paginated_response(shown.data)
 
 
