@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from handrail.accounts.models import Project
 from handrail.accounts.permissions import Permission, visible_projects
+from handrail.letters.models import DeadLetter
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now
 from handrail.shared.hooks import Hook
@@ -93,8 +94,11 @@ def _kind_of(event: e.StepEvent) -> tuple[str, str]:
 def left_behind(actor: Actor) -> QuerySet[StepRun]:
     """The steps that could not be undone lately, of runs that the actor may decide about; the oldest first.
 
-    Shown while the run's incident is open; without one, for a day after the run has ended.
+    Shown while the run's incident is open; without one, for a day after the run has ended; in any case only until
+    somebody has ended its dead letter: they have put it right, or said that they will not.
     """
+    letters = DeadLetter.objects.filter(kind=DeadLetter.Kind.STEP, ref=OuterRef("pk"))
+    dealt_with = Exists(letters) & ~Exists(letters.filter(state=DeadLetter.State.OPEN))
     projects = visible_projects(actor, Permission.RESPOND)
     lately = Q(run__is_open=True) | Q(run__ended_at__gt=database_now() - SHOWN_FOR)
     open_incident = Q(run__incident__isnull=True) | Q(run__incident__is_open=True)
@@ -103,6 +107,7 @@ def left_behind(actor: Actor) -> QuerySet[StepRun]:
             lately, open_incident, run__project__in=projects, role="step", kind="action",
             state=StepRun.State.COMPENSATION_FAILED,
         )
+        .exclude(dealt_with)
         .select_related("run__runbook", "run__version", "run__incident")
         .defer("inputs", "outputs")
         .order_by("created_at")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +27,11 @@ def letters_visible_to(actor: Actor) -> QuerySet[DeadLetter]:
 def letters_for(actor: Actor) -> QuerySet[DeadLetter]:
     """The open ones about which the actor can do something."""
     return _of(actor, Permission.RESPOND).filter(state=DeadLetter.State.OPEN)
+
+
+def letters_besides(actor: Actor, refs: Collection[uuid.UUID]) -> QuerySet[DeadLetter]:
+    """The same without those about these steps, for a page that shows the steps themselves."""
+    return letters_for(actor).exclude(kind=DeadLetter.Kind.STEP, ref__in=refs)
 
 
 def _of(actor: Actor, of_steps: Permission) -> QuerySet[DeadLetter]:

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from handrail.accounts.permissions import Permission, visible_projects
 from handrail.incidents.models import Incident
 from handrail.incidents.queries import incidents_visible_to
-from handrail.letters.queries import Figures, figures, letters_for
+from handrail.letters.queries import Figures, figures, letters_besides
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now as wall_clock
 from handrail.web.live import live
@@ -54,7 +54,7 @@ class OpenIncident:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything on the page, of what one person may see."""
+    """Everything on the page, of what one person may see. ``letters``: those that are not among the steps."""
 
     approvals: Sequence[Approval]
     uncertain: Sequence[StepRun]
@@ -119,11 +119,13 @@ def situation_of(actor: Actor) -> Situation:
     failed = runs.filter(state=Run.State.FAILED, ended_at__gt=wall_clock() - FAILED_LATELY)
     failing = list(failed[:MOST_RUNS])
     words = states_in_words({run.pk: run for run in [*going, *of_incidents, *failing]}.values())
+    uncertain = list(steps_to_decide(actor)[:MOST_NEEDS])
+    not_undone = list(left_behind(actor)[:MOST_NEEDS])
     newest = {run.incident_id: run for run in reversed(of_incidents)}
     return Situation(
         approvals=approvals_for(actor)[:MOST_NEEDS],
-        uncertain=list(steps_to_decide(actor)[:MOST_NEEDS]),
-        not_undone=list(left_behind(actor)[:MOST_NEEDS]),
+        uncertain=uncertain,
+        not_undone=not_undone,
         refused=list(refusals.unseen(actor).filter(project__in=responding)[:MOST_NEEDS]),
         switches=switches_on_for(actor),
         incidents=[_with_run(incident, newest.get(incident.pk), words) for incident in opened],
@@ -131,7 +133,7 @@ def situation_of(actor: Actor) -> Situation:
         # A run of an open incident is told with the incident.
         going=[run for run in going if run.incident_id not in newest],
         words=words,
-        letters=figures(letters_for(actor)),
+        letters=figures(letters_besides(actor, [step.pk for step in (*uncertain, *not_undone)])),
         room=machine_room(),
     )
 

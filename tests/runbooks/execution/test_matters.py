@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.conf import LazySettings
 from django.test import Client
 
 from handrail.incidents.models import TimelineEvent
+from handrail.letters.models import DeadLetter
 from handrail.outbox.models import OutboxMessage
-from runbooks import runs
+from runbooks import dead_letters, runs
 from runbooks.models import Run, StepRun
 from runbooks.steps.base import Failure, Success
 from tests import factories
@@ -63,8 +66,27 @@ def test_a_failed_undoing_pages(stage: Stage, calls: type[Scripted], client: Cli
     assert TimelineEvent.objects.filter(incident=run.incident, kind="step.compensation_failed").exists()
     client.force_login(factories.person(roles={stage.project: "responder"}))
     text = client.get("/").content.decode()
-    assert "things need you" in text  # it is a dead letter, too
+    assert "1 thing needs you" in text  # it is a dead letter, too, which is not told a second time
     assert "Could not be undone: “Shift”" in text
+    assert "given up, and waiting for somebody" not in text
+
+
+def test_a_failed_undoing_needs_nobody_any_more_once_its_dead_letter_has_ended(
+    stage: Stage, calls: type[Scripted], client: Client
+) -> None:
+    broken = Failure("broken", "The weight stayed.")
+    calls.script = {"a": [Success({}), broken], "b": [broken]}
+    run = with_incident(stage, UNDONE)
+    stage.drive(run)
+    letter = DeadLetter.objects.get(kind="step")
+    dead_letters.discard(letter, actor=stage.actor, reason="Put right by hand.")
+    client.force_login(factories.person(roles={stage.project: "responder"}))
+    assert "Could not be undone" not in client.get("/").content.decode()
+    # What is no need of its own any more is told among the letters again.
+    DeadLetter.objects.filter(pk=letter.pk).update(state="open")
+    Run.objects.filter(pk=run.pk).update(incident=None, ended_at=run.created_at - timedelta(days=2))
+    text = client.get("/").content.decode()
+    assert ("Could not be undone" in text, "1 dead letter: given up" in text) == (False, True)
 
 
 def test_an_unknown_outcome_is_told_and_is_settled_by_the_decision(
@@ -106,6 +128,7 @@ def test_a_parked_step_is_told_and_can_be_decided(
     text = client.get("/").content.decode()
     assert "Outcome unknown" in text
     assert "Decide" in text
+    assert ("1 thing needs you" in text, "given up, and waiting for somebody" in text) == (True, False)
     page = client.get(f"/runs/{run.pk}/steps/{StepRun.objects.get(run=run).pk}/").content.decode()
     assert "decide/" in page
 
