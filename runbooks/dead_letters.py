@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -27,6 +27,7 @@ from runbooks.engine.state import COMPENSATE, Key
 from runbooks.hooks import RunChange
 from runbooks.language.definition import ActionStep
 from runbooks.models import Run, StepRun
+from runbooks.retrying import offers
 
 Kind = DeadLetter.Kind
 State = DeadLetter.State
@@ -177,6 +178,35 @@ def retry(letter: DeadLetter, *, actor: Actor, reason: str = "") -> str:
         raise
 
 
+def retry_refusals(open_letters: Sequence[DeadLetter]) -> Mapping[uuid.UUID, str]:
+    """Why :func:`retry` would refuse these open letters now, by their ids, in words; empty where it would not.
+
+    In five queries at most, however many there are.
+    """
+    refs = {kind: [letter.ref for letter in open_letters if letter.kind == kind] for kind in Kind.values}
+    there: set[uuid.UUID] = set()
+    if refs[Kind.DELIVERY]:
+        there |= set(Delivery.objects.filter(pk__in=refs[Kind.DELIVERY]).values_list("pk", flat=True))
+    if refs[Kind.MESSAGE]:
+        there |= set(OutboxMessage.objects.filter(pk__in=refs[Kind.MESSAGE]).values_list("pk", flat=True))
+    steps = _step_refusals(refs[Kind.STEP]) if refs[Kind.STEP] else {}
+    return {
+        letter.pk: steps.get(letter.ref, _GONE)
+        if letter.kind == Kind.STEP
+        else ("" if letter.ref in there else _GONE)
+        for letter in open_letters
+    }
+
+
+def _step_refusals(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    rows = list(StepRun.objects.filter(pk__in=ids).select_related("run__version").defer("inputs", "outputs"))
+    doubtful = offers([row for row in rows if row.state == StepRun.State.UNCERTAIN])
+    found = {row.pk: "" for row in rows} | {
+        step_id: offer.refusal or offer.owner_may_act for step_id, offer in doubtful.items()
+    }
+    return found | {row.pk: _BY_HAND for row in rows if row.state == StepRun.State.COMPENSATION_FAILED}
+
+
 def _retry_delivery(letter: DeadLetter, actor: Actor, _reason: str) -> str:
     delivery = Delivery.objects.select_related("source__project").filter(pk=letter.ref).first()
     if delivery is None:
@@ -198,14 +228,15 @@ def _retry_step(letter: DeadLetter, actor: Actor, reason: str) -> str:
     if step is None:
         raise NotFound(_GONE)
     if step.state == StepRun.State.COMPENSATION_FAILED:
-        raise Conflict(
-            "An undoing that failed is not tried again by itself: put things right by hand, then discard this "
-            "and say what you did."
-        )
+        raise Conflict(_BY_HAND)
     runs.decide_step(step.pk, actor=actor, choice="retry", reason=reason or RETRIED_WORDS)
     return "The step is tried again."
 
 
+_BY_HAND = (
+    "An undoing that failed is not tried again by itself: put things right by hand, then discard this "
+    "and say what you did."
+)
 _GONE = "What it was about is not kept any more: nothing is left to try again. It can be discarded."
 _RETRY: dict[str, Callable[[DeadLetter, Actor, str], str]] = {
     Kind.DELIVERY.value: _retry_delivery,

@@ -25,7 +25,7 @@ from handrail.shared.statements.writing import insert_once
 from runbooks.acting import opened_run, visible_run
 from runbooks.engine import events as e
 from runbooks.engine.deciding import decided, retry_refusal
-from runbooks.engine.state import STEP, Key, RunState, key_of
+from runbooks.engine.state import RunState, key_of
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.admission import Attached, Refused, Waits, decide, lock_places
 from runbooks.execution.advancing import advance
@@ -34,13 +34,14 @@ from runbooks.execution.policies import key_run
 from runbooks.execution.starting import begun, held
 from runbooks.execution.transition import Transition
 from runbooks.execution.worker import known_dead
-from runbooks.language.definition import ActionStep, Effect, Json
+from runbooks.language.definition import Json
 from runbooks.language.definition import Runbook as Definition
 from runbooks.language.inputs import check_inputs
 from runbooks.models import Run, Runbook, RunbookVersion, StepRun
 from runbooks.pins import pins_of
 from runbooks.priorities import PEOPLE
 from runbooks.refusals import NotAdmitted
+from runbooks.retrying import needs_dead_owner, owner_in_words
 from runbooks.stopping import StopPreview, preview_stop, stop
 from runbooks.versions import definition_of
 
@@ -302,13 +303,5 @@ def decide_steps(
 
 
 def _refuse_unsafe_retry(opened: Transition, step: StepRun, *, override: bool) -> None:
-    place = Key(step.node, step.iteration, step.role)
-    effect = opened.live.definition.step(place.node)
-    reads = place.role != STEP or (isinstance(effect, ActionStep) and effect.effect == Effect.READ)
-    lost = (step.error or {}).get("code") in ("worker_lost", "poison")
-    if lost and not reads and not override and not known_dead(step.owner):
-        raise Conflict(
-            f"The worker {step.owner} was heard of lately and may still act. Wait until it is known dead, "
-            "or make sure that it is, and say so.",
-            code="owner_may_act",
-        )
+    if not override and needs_dead_owner(opened.live.definition, step) and not known_dead(step.owner):
+        raise Conflict(owner_in_words(step), code="owner_may_act")

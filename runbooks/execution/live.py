@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -284,6 +284,32 @@ def history_of(run_id: uuid.UUID, *, after: int = 0) -> list[Event]:
     except (e.UnknownEvent, ArtifactMissing) as error:
         # Another process may have the file: nothing here is kept from its work by this run.
         raise Unreadable(str(error)) from error
+
+
+def states_of(runs: Iterable[Run]) -> dict[uuid.UUID, RunState]:
+    """The states of several runs by their ids, in one query; without those that this process does not understand."""
+    known = [run.pk for run in runs if run.engine_schema in e.SUPPORTED_SCHEMAS]
+    if not known:
+        return {}
+    places = ", ".join(["%s"] * len(known))
+    text = [
+        "SELECT run_id, type, data, at FROM",
+        table(RunEvent),
+        f"WHERE run_id IN ({places}) ORDER BY run_id, n",
+    ]
+    told: dict[uuid.UUID, list[tuple[str, str, datetime]]] = {run_id: [] for run_id in known}
+    for run_id, name, data, at in fetch(" ".join(text), known):
+        key = run_id if isinstance(run_id, uuid.UUID) else uuid.UUID(run_id)
+        told[key].append((name, data, cast("datetime", _aware(at))))
+    found: dict[uuid.UUID, RunState] = {}
+    for run_id, events in told.items():
+        try:
+            found[run_id] = replay(
+                [from_row(name, expanded(json.loads(data)), at) for name, data, at in events]
+            )
+        except (e.UnknownEvent, ArtifactMissing):
+            continue
+    return found
 
 
 def expanded(data: dict[str, Json]) -> dict[str, Json]:

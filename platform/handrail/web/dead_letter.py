@@ -90,9 +90,12 @@ def _list_context(request: HttpRequest, actor: Actor) -> dict[str, object]:
     chosen = Chosen.of(request.GET)
     fitting = chosen.rows(actor)
     listed = by_birth(request, fitting)
+    entries = _entries(listed.rows, actor)
     open_ones = figures(letters_visible_to(actor))
     return {
-        "letters": [_entry(letter, actor) for letter in listed.rows],
+        "letters": entries,
+        "may_retry": any(entry["may_act"] and not entry["no_retry"] for entry in entries)
+        or bool(listed.newer_url or listed.older_url),
         "chosen": chosen,
         "kinds": KINDS,
         "states": STATES,
@@ -107,12 +110,19 @@ def _list_context(request: HttpRequest, actor: Actor) -> dict[str, object]:
     }
 
 
-def _entry(letter: DeadLetter, actor: Actor) -> dict[str, object]:
-    return {
-        "letter": letter,
-        "may_act": letter.is_open and letters.may_act(letter, actor),
-        "kind": KINDS[letter.kind],
-    }
+def _entries(rows: Sequence[DeadLetter], actor: Actor) -> list[dict[str, object]]:
+    """What to show of each letter; ``no_retry``: why it cannot be tried again, to whoever could do that."""
+    mine = [letter for letter in rows if letter.is_open and letters.may_act(letter, actor)]
+    refusals = dead_letters.retry_refusals(mine)
+    return [
+        {
+            "letter": letter,
+            "may_act": letter.pk in refusals,
+            "kind": KINDS[letter.kind],
+            "no_retry": refusals.get(letter.pk, ""),
+        }
+        for letter in rows
+    ]
 
 
 @page("GET")
@@ -124,7 +134,7 @@ def dead_letter(request: HttpRequest, actor: Actor, letter_id: uuid.UUID) -> Htt
 
 def _letter_context(letter: DeadLetter, actor: Actor) -> dict[str, object]:
     context: dict[str, object] = {
-        **_entry(letter, actor),
+        **_entries([letter], actor)[0],
         "is_mine": letter.owner_id is not None and letter.owner_id == actor.user_id,
         "before": list(
             letters_visible_to(actor).filter(kind=letter.kind, ref=letter.ref).exclude(pk=letter.pk)[:10]

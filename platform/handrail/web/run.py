@@ -31,6 +31,7 @@ from runbooks.models import Approval, KillSwitch, Run, StepRun
 from runbooks.queries import StepView
 from runbooks.queries.files import LARGEST_SHOWN
 from runbooks.removed import file_removed, log_removed, value_removed
+from runbooks.retrying import all_refused, offers
 
 HIDDEN = "(secret)"
 MOST_FILES = 50
@@ -84,9 +85,7 @@ def run_context(request: HttpRequest, actor: Actor, found: Run, chosen: str = ""
             for each in every
             if each.approval is not None and each.approval.state == Approval.State.PENDING
         ],
-        "uncertain": [
-            each for each in every if each.state == StepRun.State.UNCERTAIN and not each.iterations
-        ],
+        **_doubts(found, live, every),
         "manual": [
             manual_question(actor, each.row)
             for each in every
@@ -105,6 +104,22 @@ def run_context(request: HttpRequest, actor: Actor, found: Run, chosen: str = ""
         "not_understood": "" if found.engine_schema in SUPPORTED_SCHEMAS else NOT_UNDERSTOOD,
         "curl": _curl(found),
         "place": identity(lambda: run_marks(actor, found.pk)),
+    }
+
+
+def _doubts(found: Run, live: LiveRun | None, every: list[StepView]) -> dict[str, Any]:
+    """The steps in doubt, by row what is to be said of trying each again, and whether any may be."""
+    uncertain = [each for each in every if each.state == StepRun.State.UNCERTAIN and not each.iterations]
+    rows = [each.row for each in uncertain if each.row is not None]
+    for row in rows:
+        row.run = found
+    told = offers(rows, {found.pk: live.state} if live is not None else {})
+    return {
+        "uncertain": [
+            {"view": each, "offer": told[each.row.pk]} for each in uncertain if each.row is not None
+        ],
+        "may_retry": not all_refused(told.values()),
+        "owner_may_act": any(offer.owner_may_act for offer in told.values()),
     }
 
 
