@@ -51,7 +51,7 @@ WORDS: Mapping[Permission, str] = {
     Permission.AUTHOR: "edit runbook drafts",
     Permission.PUBLISH: "publish runbook versions",
     Permission.APPROVE: "decide approvals",
-    Permission.OPERATE: "manage sources, connections and secrets",
+    Permission.OPERATE: "manage sources, connections, secrets, kill switches and circuits",
     Permission.ADMINISTER: "manage members, teams and service accounts",
     Permission.AUDIT: "read the whole audit trail",
     Permission.OWN: "manage the installation",
