@@ -127,7 +127,8 @@ LISTS: dict[str, Listing | tuple[Listing, ...]] = {
 """Route -> what to ask of it. Pages of one object stand here, too, if there is more on them the longer it lives."""
 
 NO_LISTS = {
-    "api_docs", "api_schema", "api_schema_runbook", "healthz", "readyz", "sign_in", "one_time_link",  # no rows
+    "api_docs", "api_schema", "api_schema_runbook", "sign_in", "one_time_link",  # no rows
+    "healthz", "readyz", "metrics",  # figures
     "now_live", "incident_live", "run_live",  # streams: they name regions, never rows
     "api_circuit", "api_connection", "api_dead_letter", "api_draft", "api_source",  # one row, and no more
     "api_version", "api_postmortem_section",
