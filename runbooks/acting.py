@@ -8,7 +8,7 @@ from handrail.accounts.permissions import Permission, authorize
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, Invalid, NotFound
 from handrail.shared.retention import Removed
-from runbooks.execution.live import LiveRun, Unreadable, load
+from runbooks.execution.live import LiveRun, Unreadable, look_into
 from runbooks.execution.transition import Transition, open_transition
 from runbooks.models import Run
 
@@ -42,7 +42,7 @@ def read_run(run_id: uuid.UUID, actor: Actor) -> LiveRun:
     if run is None:
         raise NotFound("There is no such run, or you may not see it.")
     authorize(actor, Permission.VIEW, run)
-    return load(run, complete=True)
+    return look_into(run)
 
 
 def given_reason(reason: str, needed: str) -> str:

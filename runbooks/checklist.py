@@ -18,7 +18,7 @@ from runbooks.engine import events as e
 from runbooks.engine.state import Key, RunState
 from runbooks.engine.steering import item_state, tick_refusal
 from runbooks.execution.advancing import advance
-from runbooks.execution.live import LiveRun, history_of
+from runbooks.execution.live import LiveRun
 from runbooks.language.definition import ActionStep, Json, ManualStep
 from runbooks.language.definition import Runbook as Definition
 from runbooks.models import Run
@@ -58,10 +58,10 @@ def checklist(run_id: uuid.UUID, actor: Actor) -> list[ChecklistItem]:
 
 
 def checklist_of(live: LiveRun) -> list[ChecklistItem]:
-    """The same for a run that was read already."""
+    """The same for a run that was looked into already."""
     if live.run.stop_how != "hand_over":
         return []
-    ticked = {event.key: event for event in history_of(live.run.pk) if isinstance(event, e.ItemTicked)}
+    ticked = {event.key: event for event in live.history if isinstance(event, e.ItemTicked)}
     return [_item(live.definition, live.state, key, ticked.get(key)) for key in live.state.items or ()]
 
 

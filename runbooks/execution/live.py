@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -45,7 +45,8 @@ class LiveRun:
     ``steps``: every step by id. ``guards``: the approvals that guard an action, by its id. ``settled`` is False
     from the opening of a transition to its commit: what a transaction that was rolled back has left here is never
     taken for the truth, even where another worker's commit gave the row the same revision. ``read_at``: when, on
-    the process's monotonic clock, ``run`` and what it points to were read.
+    the process's monotonic clock, ``run`` and what it points to were read. ``history``: the events, if it was read
+    for a page; it has neither ``ids`` nor ``fences`` then.
     """
 
     run: Run
@@ -58,6 +59,7 @@ class LiveRun:
     guards: dict[str, tuple[ApprovalStep, ...]] = field(default_factory=dict)
     settled: bool = True
     read_at: float = field(default_factory=time.monotonic)
+    history: Sequence[Event] = ()
 
     def __post_init__(self) -> None:
         """Index the steps by id, and the approvals by the ids of the actions that they guard."""
@@ -208,13 +210,20 @@ def _caught_up(known: LiveRun | None, row: Run) -> LiveRun | None:
     return known if known.state.n == known.run.history_n else None
 
 
-def load(row: Run | uuid.UUID, *, complete: bool = False) -> LiveRun:
-    """Replay the history of a run, given by its row or its id. Raises :class:`Unreadable`.
+def load(row: Run | uuid.UUID) -> LiveRun:
+    """Replay the history of a run, given by its row or its id. Raises :class:`Unreadable`."""
+    run = _complete(row if isinstance(row, Run) else Run.objects.get(pk=row))
+    live = look_into(run)
+    live.ids, live.fences = _steps(run.pk)
+    live.history = ()
+    return live
 
-    ``complete``: the row was read with its version, runbook and project, which are not looked up again.
+
+def look_into(run: Run) -> LiveRun:
+    """The same for a page, in one query: of a row that was read with its version, runbook and project.
+
+    Nobody acts on it: it does not know the rows of its steps.
     """
-    run = row if isinstance(row, Run) else Run.objects.get(pk=row)
-    run = run if complete else _complete(run)
     if run.engine_schema not in e.SUPPORTED_SCHEMAS:
         known = " and ".join(str(schema) for schema in e.SUPPORTED_SCHEMAS)
         raise Unreadable(
@@ -225,14 +234,14 @@ def load(row: Run | uuid.UUID, *, complete: bool = False) -> LiveRun:
         words = removed_words("What it needs to go on", *gone)
         raise Unreadable(f"{words} The run can be read, but not acted on.", code=Removed.code)
     history = history_of(run.pk)
-    ids, fences = _steps(run.pk)
     return LiveRun(
         run=run,
         definition=definition_of(run.version),
         state=replay(history),
-        ids=ids,
-        fences=fences,
+        ids={},
+        fences={},
         last_at=history[-1].at if history else run.created_at,
+        history=history,
     )
 
 

@@ -70,6 +70,11 @@ class StepView:
     item: str = ""
 
     @property
+    def rows(self) -> list[StepRun]:
+        """What was begun of it: itself, its undoing, its probe."""
+        return [row for row in (self.row, self.compensation, self.probe) if row is not None]
+
+    @property
     def telling(self) -> list[StepView]:
         """The iterations that have not simply succeeded or been left out, in their order."""
         return [view for view in self.iterations if view.state not in _QUIET]
@@ -111,6 +116,9 @@ def steps_of(run: Run) -> list[StepView]:
     for approval in Approval.objects.filter(run=run).prefetch_related("votes").order_by("round"):
         approval.run = run
         approvals[approval.step_id] = approval
+    for row in (*rows, *repeated):
+        if (asked := approvals.get(row.pk)) is not None:
+            asked.step = row
     by_place: dict[tuple[str, str], StepRun] = {}
     for row in rows:
         by_place[row.node, row.role] = row

@@ -6,14 +6,14 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from handrail.incidents.metrics import in_words
 from handrail.shared.clock import now
 from runbooks.engine.state import COMPENSATE, PROBE, STEP
 from runbooks.language.definition import WaitUntilStep
 from runbooks.models import Approval, Run, StepRun, Worker
-from runbooks.queries.steps import StepView, definition_or_none, titled, written_steps
+from runbooks.queries.steps import StepView, definition_or_none, every_view, titled, written_steps
 from runbooks.queries.workers import living, why_nobody_takes
 from runbooks.quorum import missing_votes
 
@@ -75,9 +75,34 @@ class _Facts:
     """The workers that take steps; None where nobody has waited for one for long."""
 
 
-def state_in_words(run: Run) -> str:
-    """The run in one sentence: ``Waiting for 1 more approval``, ``Running step 3 of 7: Shift traffic``."""
-    return states_in_words([run])[run.pk]
+def state_in_words(run: Run, steps: Sequence[StepView] | None = None) -> str:
+    """The run in one sentence: ``Waiting for 1 more approval``, ``Running step 3 of 7: Shift traffic``.
+
+    ``steps``: its steps as :func:`runbooks.queries.steps_of` has read them; without them they are read.
+    """
+    # Where this process cannot read the version, not every row is among the steps.
+    if steps is None or definition_or_none(run) is None:
+        return states_in_words([run])[run.pk]
+    every = list(every_view(steps))
+    rows = [row for view in every for row in view.rows if row.state in _TELLING]
+    facts = _Facts(
+        sorted(rows, key=_by_birth),
+        sorted(
+            (
+                view.approval
+                for view in every
+                if view.approval is not None and view.approval.state == Approval.State.PENDING
+            ),
+            key=_by_birth,
+        ),
+    )
+    if any(waits_long(row) for row in facts.rows):
+        facts.alive = living()
+    return _sentence(run, facts)
+
+
+def _by_birth(row: StepRun | Approval) -> tuple[datetime, uuid.UUID]:
+    return row.created_at, row.pk
 
 
 def states_in_words(runs: Iterable[Run]) -> dict[uuid.UUID, str]:

@@ -108,10 +108,10 @@ LISTS: dict[str, Listing | tuple[Listing, ...]] = {
         lambda ours: f"/runbooks/{ours.project.slug}/{ours.runbook.slug}/", 34, version=20, run=10
     ),
     "run": (
-        web(lambda ours: f"/runs/{ours.run.pk}/", 40, line=1000),
-        web(lambda ours: f"/runs/{ours.handed.pk}/", 40, item=25),
+        web(lambda ours: f"/runs/{ours.run.pk}/", 25, line=1000),
+        web(lambda ours: f"/runs/{ours.handed.pk}/", 22, item=25),
     ),
-    "run_step": web(lambda ours: f"/runs/{ours.run.pk}/steps/{ours.step.pk}/", 42, line=1000),
+    "run_step": web(lambda ours: f"/runs/{ours.run.pk}/steps/{ours.step.pk}/", 25, line=1000),
     "approval": web(lambda ours: f"/approvals/{ours.approval.pk}/", 25),
     "postmortem": web(lambda ours: f"/incidents/{ours.ended.pk}/postmortem/", 20),
     "incident_new": web("/incidents/new/", 20),

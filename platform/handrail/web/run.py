@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -18,18 +19,19 @@ from handrail.shared.jsonvalue import JsonValue
 from handrail.web.approval import question
 from handrail.web.live import identity
 from handrail.web.pages import page, shown
-from handrail.web.run_live import run_marks
+from handrail.web.run_live import marks_of
 from handrail.web.run_steered import checklist_page, steering_of
 from handrail.web.typed_inputs import empty_form
-from runbooks import manual, queries, stopping
+from runbooks import queries, stopping
 from runbooks.engine.events import SUPPORTED_SCHEMAS
 from runbooks.engine.state import key_of
 from runbooks.engine.steering import HAND_OVER
-from runbooks.execution.live import LiveRun, load
+from runbooks.execution.live import LiveRun, look_into
 from runbooks.execution.switching import CODE, Reach, switches_on
 from runbooks.models import Approval, KillSwitch, Run, StepRun
 from runbooks.queries import StepView
 from runbooks.queries.files import LARGEST_SHOWN
+from runbooks.queries.manual import asked_of_people
 from runbooks.removed import file_removed, log_removed, value_removed
 from runbooks.retrying import all_refused, offers
 
@@ -55,42 +57,41 @@ def run(request: HttpRequest, actor: Actor, run_id: uuid.UUID) -> HttpResponse:
 def run_step(request: HttpRequest, actor: Actor, run_id: uuid.UUID, step_id: uuid.UUID) -> HttpResponse:
     """The page of the run with this step chosen: the address that timelines and messages use."""
     found = queries.run_visible_to(actor, run_id)
-    row = StepRun.objects.filter(run=found, pk=step_id).first()
-    if row is None:
-        raise NotFound("This run has no such step.")
-    context = run_context(request, actor, found, key_of(row.node, row.iteration))
-    return shown(request, "web/runs/run.html", context)
+    return shown(request, "web/runs/run.html", run_context(request, actor, found, step_id))
 
 
-def run_context(request: HttpRequest, actor: Actor, found: Run, chosen: str = "") -> dict[str, Any]:
-    """What the page shows; ``?page=`` is that of the checklist."""
+def run_context(
+    request: HttpRequest, actor: Actor, found: Run, chosen: str | uuid.UUID = ""
+) -> dict[str, Any]:
+    """What the page shows; ``?page=`` is that of the checklist. ``chosen``: the name of a step, or the id of its row.
+
+    NotFound for an id that no step of the run has.
+    """
     steps = queries.steps_of(found)
     current = queries.current_node(steps, found.error)
     every = list(queries.every_view(steps))
     by_node = {view.node: view for view in every}
-    view = by_node.get(chosen) or by_node.get(current)
+    name = chosen if isinstance(chosen, str) else _name_of(found, every, chosen)
+    view = by_node.get(name) or by_node.get(current)
+    no_worker = queries.no_worker(found.pk, found.engine_schema) if found.is_open else ""
     may_respond = allows(actor, Permission.RESPOND, found)
     live = _read(found) if may_respond or found.stop_how == HAND_OVER else None
     stoppable = found.is_open and not found.cancel_requested and found.stop_how != HAND_OVER
     return {
         "run": found,
-        "words": queries.state_in_words(found),
+        "words": queries.state_in_words(found, steps),
         "steps": steps,
         "graph": queries.graph(found, steps),
         "current": view.node.partition("[")[0] if view is not None else "",
         "chosen": _details(found, view) if view is not None else None,
-        "switch": _switch(found),
+        "switch": _switch(found, every),
         "questions": [
             question(actor, each.approval, steps)
             for each in every
             if each.approval is not None and each.approval.state == Approval.State.PENDING
         ],
         **_doubts(found, live, every),
-        "manual": [
-            manual_question(actor, each.row)
-            for each in every
-            if each.state == StepRun.State.AWAITING_HUMAN and each.row is not None
-        ],
+        "manual": _manual_questions(actor, every),
         "may_respond": may_respond,
         "stop": _stop_preview(live) if may_respond and stoppable else None,
         "steer": {
@@ -100,10 +101,10 @@ def run_context(request: HttpRequest, actor: Actor, found: Run, chosen: str = ""
         "is_live_version": found.runbook.live_id == found.version_id,
         "inputs": _inputs(found),
         "advice": queries.what_to_do(found.error),
-        "no_worker": queries.no_worker(found.pk, found.engine_schema),
+        "no_worker": no_worker,
         "not_understood": "" if found.engine_schema in SUPPORTED_SCHEMAS else NOT_UNDERSTOOD,
         "curl": _curl(found),
-        "place": identity(lambda: run_marks(actor, found.pk)),
+        "place": identity(lambda: marks_of(found.pk, found.revision, no_worker, is_open=found.is_open)),
     }
 
 
@@ -111,8 +112,6 @@ def _doubts(found: Run, live: LiveRun | None, every: list[StepView]) -> dict[str
     """The steps in doubt, by row what is to be said of trying each again, and whether any may be."""
     uncertain = [each for each in every if each.state == StepRun.State.UNCERTAIN and not each.iterations]
     rows = [each.row for each in uncertain if each.row is not None]
-    for row in rows:
-        row.run = found
     told = offers(rows, {found.pk: live.state} if live is not None else {})
     return {
         "uncertain": [
@@ -123,30 +122,46 @@ def _doubts(found: Run, live: LiveRun | None, every: list[StepView]) -> dict[str
     }
 
 
-def _switch(found: Run) -> KillSwitch | None:
+def _name_of(found: Run, every: Iterable[StepView], step_id: uuid.UUID) -> str:
+    """The name of the step that has this row: of its own, of its undoing or of its probe."""
+    for view in every:
+        if step_id in (row.pk for row in view.rows):
+            return view.node
+    # Of a version that this process cannot read, not every row is shown.
+    row = StepRun.objects.filter(run=found, pk=step_id).first()
+    if row is None:
+        raise NotFound("This run has no such step.")
+    return key_of(row.node, row.iteration)
+
+
+def _switch(found: Run, every: Iterable[StepView]) -> KillSwitch | None:
     """The kill switch that is on for the run, or for a call of it that waits at the gate."""
     if not found.is_open:
         return None
     reach = Reach.of_run(found)
     if (switch := switches_on([reach]).get(reach)) is not None:
         return switch
-    held = StepRun.objects.filter(run=found, state=StepRun.State.READY, held__startswith=CODE).first()
-    if held is None:
+    ready = (row for view in every for row in view.rows if row.state == StepRun.State.READY)
+    held = next((row.held for row in ready if row.held.startswith(CODE)), "")
+    if not held:
         return None
-    known = KillSwitch.objects.filter(pk=held.held.removeprefix(CODE), off_at__isnull=True)
+    known = KillSwitch.objects.filter(pk=held.removeprefix(CODE), off_at__isnull=True)
     return known.select_related("project", "runbook").first()
 
 
-def manual_question(actor: Actor, row: StepRun) -> dict[str, Any]:
-    """What a person is asked to do: the words, the form, and whether this person may answer."""
-    step = manual.step_or_none(row)
-    return {
-        "row": row,
-        "prompt": (row.inputs or {}).get("prompt", ""),
-        "form": empty_form(step.inputs) if step is not None else None,
-        "verdict": manual.may_answer(row, step, actor) if step is not None else None,
-        "asked": ", ".join([*step.teams, *step.users]) if step is not None else "",
-    }
+def _manual_questions(actor: Actor, every: Iterable[StepView]) -> list[dict[str, Any]]:
+    """What people are asked to do: the words, the form, and whether this person may answer."""
+    rows = [view.row for view in every if view.state == StepRun.State.AWAITING_HUMAN and view.row is not None]
+    asked = asked_of_people(rows, actor) if rows else {}
+    return [
+        {
+            "row": row,
+            "prompt": (row.inputs or {}).get("prompt", ""),
+            "form": empty_form(asked[row.pk].inputs),
+            "verdict": asked[row.pk].verdict,
+        }
+        for row in rows
+    ]
 
 
 def _details(found: Run, view: StepView) -> dict[str, Any]:
@@ -200,7 +215,7 @@ def _shown(found: Run, row: StepRun, name: str) -> dict[str, str] | None:
 def _read(found: Run) -> LiveRun | None:
     """The run with its history, which is replayed once for the whole page; None where this process cannot read it."""
     try:
-        return load(found, complete=True)
+        return look_into(found)
     except HandrailError:
         return None
 

@@ -32,7 +32,11 @@ def run_marks(actor: Actor, run_id: uuid.UUID) -> dict[str, object]:
     if row is None:
         raise NotFound("There is no such run, or you may not see it.")
     revision, is_open, schema = row
-    held = no_worker(run_id, schema) if is_open else ""
+    return marks_of(run_id, revision, no_worker(run_id, schema) if is_open else "", is_open=is_open)
+
+
+def marks_of(run_id: uuid.UUID, revision: int, held: str, *, is_open: bool) -> dict[str, object]:
+    """The same for a run that was read with this revision; ``held``: why nobody takes what it has ready."""
     votes = Vote.objects.filter(approval__run=run_id).aggregate(
         cast=Count("pk"), void=Count("pk", filter=~Q(void_reason=""))
     )
