@@ -219,20 +219,27 @@ def load(row: Run | uuid.UUID) -> LiveRun:
     return live
 
 
-def look_into(run: Run) -> LiveRun:
-    """The same for a page, in one query: of a row that was read with its version, runbook and project.
-
-    Nobody acts on it: it does not know the rows of its steps.
-    """
+def unreadable(run: Run) -> Unreadable | None:
+    """Why this process cannot go on with the run, as its row shows; None where it can."""
     if run.engine_schema not in e.SUPPORTED_SCHEMAS:
         known = " and ".join(str(schema) for schema in e.SUPPORTED_SCHEMAS)
-        raise Unreadable(
+        return Unreadable(
             f"This run was started by a newer Handrail (engine schema {run.engine_schema}; known here: {known}). "
             "Newer workers go on with it; to act on it here, upgrade this process, too."
         )
     if (gone := removal(run, VALUES)) is not None:
         words = removed_words("What it needs to go on", *gone)
-        raise Unreadable(f"{words} The run can be read, but not acted on.", code=Removed.code)
+        return Unreadable(f"{words} The run can be read, but not acted on.", code=Removed.code)
+    return None
+
+
+def look_into(run: Run) -> LiveRun:
+    """The same for a page, in one query: of a row that was read with its version, runbook and project.
+
+    Nobody acts on it: it does not know the rows of its steps.
+    """
+    if (refusal := unreadable(run)) is not None:
+        raise refusal
     history = history_of(run.pk)
     return LiveRun(
         run=run,

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from handrail.web.cursors import by_number
 from runbooks import checklist, resuming, skipping
 from runbooks.engine.steering import HAND_OVER, WITH_PARENT
-from runbooks.execution.live import LiveRun
+from runbooks.execution.live import LiveRun, unreadable
 from runbooks.models import Run
 from runbooks.queries import StepView
 
@@ -36,7 +36,9 @@ def steering_of(
             "may_go_on": held and found.stop_how not in (WITH_PARENT, HAND_OVER),
             "may_skip": skippable and live is not None and not skipping.why_not(live, node),
         }
-    preview = resuming.preview_of(live) if live is not None else resuming.ResumePreview(refusal="-")
+    preview = (
+        resuming.preview_of(live) if live is not None else resuming.ResumePreview(refusal=_unread(found))
+    )
     is_newer = newer is not None and (newer.number or 0) > (found.version.number or 0)
     linked = told["restarted_as"] is not None or found.parent_step_id is not None
     return told | {
@@ -44,6 +46,11 @@ def steering_of(
         "why_not_resumed": preview.refusal if found.state != Run.State.SUCCEEDED and not linked else "",
         "newer": newer if is_newer and not linked else None,
     }
+
+
+def _unread(found: Run) -> str:
+    refusal = unreadable(found)
+    return refusal.message if refusal is not None else "Its history cannot be read here."
 
 
 def checklist_page(request: HttpRequest, found: Run, live: LiveRun | None) -> dict[str, Any]:
