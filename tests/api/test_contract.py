@@ -123,6 +123,22 @@ def description() -> dict[str, Any]:
     return found
 
 
+def test_every_list_is_described_as_the_page_that_it_answers(
+    description: dict[str, Any], admin: Client
+) -> None:
+    answer = admin.get("/api/v1/projects/").json()
+    lists = [
+        operations["get"]
+        for operations in description["paths"].values()
+        if any(one["name"] == "cursor" for one in operations.get("get", {}).get("parameters", []))
+    ]
+    assert len(lists) > 20
+    for operation in lists:
+        told = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        assert set(told["properties"]) == set(answer), operation["operationId"]
+        assert told["properties"]["results"]["type"] == "array"
+
+
 def test_the_description_is_complete(description: dict[str, Any]) -> None:
     assert description["openapi"].startswith("3.1")
     names = []

@@ -1,4 +1,4 @@
-"""What the OpenAPI description says beyond the endpoints themselves: every refusal."""
+"""What the OpenAPI description says beyond the endpoints themselves: every refusal, and that lists come in pages."""
 
 from __future__ import annotations
 
@@ -67,4 +67,23 @@ def document_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                         },
                     },
                 )
+    return result
+
+
+_LINK = {"type": ["string", "null"], "format": "uri"}
+
+
+def document_pages(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Each list that takes a cursor answers with one page of rows, and the addresses of its neighbours."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            if all(parameter["name"] != "cursor" for parameter in operation.get("parameters", [])):
+                continue
+            media = operation["responses"]["200"]["content"]["application/json"]
+            if media["schema"].get("type") == "array":
+                media["schema"] = {
+                    "type": "object",
+                    "required": ["next", "previous", "results"],
+                    "properties": {"next": _LINK, "previous": _LINK, "results": media["schema"]},
+                }
     return result

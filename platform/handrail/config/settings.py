@@ -170,6 +170,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "handrail.config.api_schema.document_refusals",
+        "handrail.config.api_schema.document_pages",
     ],
     "ENUM_NAME_OVERRIDES": {
         "IncidentStatus": "handrail.incidents.models.Incident.Status",
