@@ -14,7 +14,8 @@ from handrail.shared.statements.writing import Batch, Lost, Value
 from handrail.shared.wakeups import pool_queue, send
 from runbooks.approvals import close_open
 from runbooks.engine import events as e
-from runbooks.engine.apply import apply, needless_probes
+from runbooks.engine.apply import apply
+from runbooks.engine.changes import needless_probes
 from runbooks.engine.commands import StartStep
 from runbooks.engine.deadlines import ready_until
 from runbooks.engine.state import COMPENSATE, STEP, Key, NodeState, RunState, changed, key_of
