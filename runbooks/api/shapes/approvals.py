@@ -8,10 +8,7 @@ from rest_framework import serializers
 
 from handrail.shared.links import approval_url
 from handrail.shared.rest.fields import Body, Choice, Query, Text
-from runbooks.models import (
-    Approval,
-    Vote,
-)
+from runbooks.models import Approval, Vote
 
 
 class ApprovalFilters(Query):

@@ -8,10 +8,7 @@ from rest_framework import serializers
 
 from handrail.shared.links import runbook_url
 from handrail.shared.rest.fields import Body, Number, Query, Text
-from runbooks.models import (
-    Runbook,
-    RunbookVersion,
-)
+from runbooks.models import Runbook, RunbookVersion
 
 
 class RunbookFilters(Query):

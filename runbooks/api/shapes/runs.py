@@ -11,9 +11,7 @@ from rest_framework import serializers
 from handrail.shared.links import run_url
 from handrail.shared.rest.fields import Body, Id, Number, Query, Text
 from runbooks.api.shapes.steps import StepShape
-from runbooks.models import (
-    Run,
-)
+from runbooks.models import Run
 
 
 class RunFilters(Query):

@@ -5,12 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from handrail.shared.rest.fields import Body, Choice, Flag, Query, Text
-from runbooks.models import (
-    Artifact,
-    LogLine,
-    StepAttempt,
-    StepRun,
-)
+from runbooks.models import Artifact, LogLine, StepAttempt, StepRun
 from runbooks.queries import StepView
 
 
