@@ -25,8 +25,11 @@ log = structlog.get_logger(__name__)
 
 
 def is_told(change: RunChange) -> bool:
-    """Whether it is an end, or the end of a wish, that may concern a parent or a child."""
-    return isinstance(change.event, e.RunFinished | e.StepCancelRequested | e.RunPaused | e.RunResumed)
+    """Whether it is a beginning, an end, or the end of a wish, that may concern a parent or a child."""
+    event = change.event
+    return isinstance(
+        event, e.RunStarted | e.RunFinished | e.StepCancelRequested | e.RunPaused | e.RunResumed
+    )
 
 
 def on_run_changed(change: RunChange) -> None:
@@ -36,6 +39,10 @@ def on_run_changed(change: RunChange) -> None:
         # The mark that the sweeper finds if the call after the commit is lost.
         StepRun.objects.filter(pk=step_id, state=StepRun.State.EXECUTING).update(due_at=database_now())
         transaction.on_commit(lambda: _wake(step_id), robust=True)
+    elif isinstance(event, e.RunStarted):
+        # Its turn may have come while its parent is paused.
+        if step_id is not None and Run.objects.filter(steps=step_id, state=Run.State.PAUSED).exists():
+            _follow_later(change.run.pk)
     elif isinstance(event, e.StepCancelRequested):
         child = change.state.node(event.key).run
         how = UNDO if change.state.undoes else ""

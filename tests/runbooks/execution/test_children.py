@@ -34,10 +34,11 @@ def test_a_child_that_waits_for_its_turn_is_left_alone_when_its_parent_is_paused
     assert children.follow_parents() == 0, "the sweeper has others to look after"
     runs.stop(first.pk, actor=stage.actor, reason="enough")
     child.refresh_from_db()
-    assert child.state == "running"
-    assert children.follow_parents() == 1
+    assert (child.state, history(child)[-1]) == ("paused", "run.paused"), "its turn came, and it waits on"
+    assert children.follow_parents() == 0
+    resuming.resume(run.pk, actor=stage.actor)
     child.refresh_from_db()
-    assert (child.state, history(child)[-1]) == ("paused", "run.paused")
+    assert child.state == "running"
 
 
 def test_a_child_that_was_handed_over_is_left_to_people_when_its_parent_is_stopped(
