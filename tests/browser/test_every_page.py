@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 NO_PAGES = {
-    "healthz", "readyz",  # for machines
+    "healthz", "readyz", "metrics",  # for machines
     "now_live", "incident_live", "run_live",  # streams of events
     "postmortem_markdown", "api_schema", "api_schema_runbook", "run_file", "run_step_value",  # files
 }  # fmt: skip

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from rest_framework.request import Request
 
 from handrail.letters.queries import figures_by_kind
@@ -17,8 +21,32 @@ from handrail.outbox.queries import backlog
 from handrail.shared.rest.views import Endpoint
 from runbooks.queries.machine import machine
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""The text format that every Prometheus reads."""
+
+class Metrics(Endpoint):
+    """The figures, for whoever has an account or a token: counts and ages alone, as everybody's Now shows them."""
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """The text format of Prometheus."""
+        registry = CollectorRegistry()
+        registry.register(Figures())
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class Figures(Collector):
+    """What a scrape reads, see :func:`gauges`."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Every figure as Prometheus's library has it."""
+        for gauge in gauges():
+            family = GaugeMetricFamily(gauge.name, gauge.help, labels=[gauge.label] if gauge.label else [])
+            for value, figure in gauge.values.items():
+                family.add_metric([value] if gauge.label else [], figure)
+            yield family
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: whoever registers this shall not read the database for it."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +57,6 @@ class Gauge:
     help: str
     values: Mapping[str, float]
     label: str = ""
-
-    def lines(self) -> Iterator[str]:
-        """As Prometheus reads it. Names, labels and words are ours: nothing in them has to be escaped."""
-        yield f"# HELP {self.name} {self.help}"
-        yield f"# TYPE {self.name} gauge"
-        for value, figure in self.values.items():
-            labels = f'{{{self.label}="{value}"}}' if self.label else ""
-            yield f"{self.name}{labels} {figure:.15g}"
-
-
-class Metrics(Endpoint):
-    """The figures, for whoever has an account or a token: counts and ages alone, as everybody's Now shows them."""
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> HttpResponse:
-        """The text format of Prometheus."""
-        text = "\n".join(line for gauge in gauges() for line in gauge.lines())
-        return HttpResponse(f"{text}\n", content_type=CONTENT_TYPE)
 
 
 def gauges() -> Sequence[Gauge]:
