@@ -14,7 +14,7 @@ from handrail.alerts import intake, processing
 from handrail.alerts.hooks import AlertChange, AlertChangeKind, alert_changed
 from handrail.alerts.models import Alert, Delivery, Source
 from handrail.incidents.models import Incident
-from handrail.shared.clock import now
+from handrail.shared.clock import database_now, now
 from tests import factories
 from tests.alerts.bodies import alert, group, resolved
 from tests.hooks import heard_by
@@ -134,7 +134,7 @@ def test_an_end_that_is_applied_after_a_later_copy_of_its_firing_ends_the_episod
         slow.setattr(intake, "process", lambda delivery, events: None)
         waiting = send(client, group(resolved()))
     send(client, group(alert(annotations={"summary": "a peer's copy"})))
-    Delivery.objects.filter(pk=waiting["delivery"]).update(due_at=now())
+    Delivery.objects.filter(pk=waiting["delivery"]).update(due_at=database_now())
     processing.process_by_id(waiting["delivery"])
     assert not Alert.objects.get().is_open
 
