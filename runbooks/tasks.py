@@ -6,8 +6,8 @@ import uuid
 
 from celery import shared_task
 
+from runbooks.execution.hints import ADVANCE_TASK
 from runbooks.execution.process import driver
-from runbooks.execution.transition import ADVANCE_TASK
 
 
 @shared_task(name=ADVANCE_TASK)

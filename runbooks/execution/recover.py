@@ -16,16 +16,16 @@ from handrail.shared.failpoints import reach
 from handrail.shared.statements.literal import literally
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import Lost, adapted
-from handrail.shared.wakeups import pool_queue, send
 from runbooks.engine import events as e
 from runbooks.engine.commands import start_of
 from runbooks.engine.outcomes import Attempted, loss, lost
 from runbooks.engine.state import key_of
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.advancing import advance
+from runbooks.execution.hints import hint
 from runbooks.execution.live import Unreadable
 from runbooks.execution.subruns import collect
-from runbooks.execution.transition import ADVANCE_TASK, Attempt, Transition, open_transition
+from runbooks.execution.transition import Attempt, Transition, open_transition
 from runbooks.models import Run, StepRun
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ def _release(step: StepRun, opened: Transition) -> None:
     StepRun.objects.filter(pk=step.pk).update(
         state=State.READY, owner="", lease_until=None, fence=step.fence + 1, hinted_at=opened.now
     )
-    transaction.on_commit(lambda: _send_hint(step.pk, step.pool))
+    transaction.on_commit(lambda: hint(step.pk, step.pool))
 
 
 def _take_back(step: StepRun, opened: Transition) -> None:
@@ -173,7 +173,7 @@ def hint_ready() -> int:
         return 0
     _mark_hinted([step_id for step_id, _ in found])
     reach("hint.after_mark")
-    return sum(_send_hint(step_id, pool) for step_id, pool in found)
+    return sum(hint(step_id, pool) for step_id, pool in found)
 
 
 def _mark_hinted(step_ids: list[uuid.UUID]) -> None:
@@ -182,7 +182,3 @@ def _mark_hinted(step_ids: list[uuid.UUID]) -> None:
     values = [adapted(database_now()), *(adapted(step_id) for step_id in step_ids)]
     with connection.cursor() as cursor:
         cursor.execute(" ".join(sql), values)
-
-
-def _send_hint(step_id: uuid.UUID, pool: str) -> bool:
-    return send(ADVANCE_TASK, str(step_id), queue=pool_queue(pool))

@@ -11,10 +11,8 @@ from handrail.shared.clock import database_now
 from handrail.shared.locks import lock
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import adapted
-from handrail.shared.wakeups import pool_queue, send
+from runbooks.execution.hints import hint
 from runbooks.models import StepRun
-
-ADVANCE_TASK = "runbooks.advance"
 
 
 def taken(key: str, without: Iterable[uuid.UUID] = ()) -> int:
@@ -38,7 +36,7 @@ def slot_freed(step_id: uuid.UUID, limit: int) -> None:
         free = limit - taken(row[0])
         woken = _wake(row[0], free) if free > 0 else []
     for waiting, pool in woken:
-        send(ADVANCE_TASK, str(waiting), queue=pool_queue(pool))
+        hint(waiting, pool)
 
 
 def _wake(key: str, most: int) -> list[tuple[uuid.UUID, str]]:

@@ -11,7 +11,6 @@ from django.db import transaction
 
 from handrail.shared.ids import new_id
 from handrail.shared.statements.writing import Batch, Lost, Value
-from handrail.shared.wakeups import pool_queue, send
 from runbooks.approvals import close_open
 from runbooks.engine import events as e
 from runbooks.engine.apply import apply
@@ -22,6 +21,7 @@ from runbooks.engine.state import COMPENSATE, STEP, Key, NodeState, RunState, ch
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution import rows
 from runbooks.execution.auditing import audit
+from runbooks.execution.hints import Hints
 from runbooks.execution.history import Addition, added
 from runbooks.execution.live import LiveRun, lock_row, locked, switched
 from runbooks.execution.slots import slot_freed
@@ -29,10 +29,6 @@ from runbooks.hooks import RunChange, run_changed
 from runbooks.language.definition import ActionStep, Json, Step
 from runbooks.language.rates import Rate
 from runbooks.models import Approval, Run, RunEvent, StepAttempt, StepRun
-
-ADVANCE_TASK = "runbooks.advance"
-MOST_HINTS = 16
-"""Hints of one transition. Whoever claims a step takes others of its run along; the sweeper announces the rest."""
 
 NEEDLESS = "Nobody needs its answer any more."
 S = StepStatus
@@ -100,7 +96,7 @@ class Transition:
         self._touched: dict[str, None] = {}
         self._new: dict[str, uuid.UUID] = {}
         self._addition: Addition | None = None
-        self._hints: list[tuple[uuid.UUID, str]] = []
+        self._hints = Hints()
 
     def _unsettle(self) -> None:
         """Until the transaction commits, what stands in memory may be what is rolled back."""
@@ -228,8 +224,8 @@ class Transition:
         else:
             for run, events in self.to_audit:
                 audit(run, events)
-        for step_id, pool in self._hints:
-            transaction.on_commit(_hint(step_id, pool))
+        if self._hints:
+            transaction.on_commit(self._hints.send)
 
     def take_lock(self) -> bool:
         """Lock the run after all, to :meth:`commit` what was planned without; False if somebody has moved it."""
@@ -257,8 +253,7 @@ class Transition:
         self.live.settled = True
         if written:
             self._remember(addition)
-            for step_id, pool in self._hints:
-                _hint(step_id, pool)()
+            self._hints.send()
         return written
 
     def addition(self) -> Addition:
@@ -312,21 +307,15 @@ class Transition:
                 values |= {"state": S.WAITING.value, "owner": ""}
         elif self.state.ended and node.status == S.PENDING:
             values |= {"state": S.CANCELLED.value, "reason": "The run ended before its turn came again."}
-        elif node.status == S.READY and self._announces(node):
-            values["hinted_at"] = self.now
-            self._hints.append((row_id, self._pool(key)))
         elif node.status == S.READY:
-            values["hinted_at"] = None
+            due = node.ready_at is None or node.ready_at <= self.now
+            told = due and self._hints.tell_of(row_id, self._pool(key))
+            values["hinted_at"] = self.now if told else None
         if key in self._new:
             new.append(rows.fresh(self.live.definition, key, row_id, self.live.run, self.now) | values)
         else:
             guard = self.guards.get(key)
             batch.update(StepRun, row_id, values, where=guard, guarded=guard is not None)
-
-    def _announces(self, node: NodeState) -> bool:
-        """Whether a hint is sent about a ready step: if it is due, and the first ones do not announce the others."""
-        is_due = node.ready_at is None or node.ready_at <= self.now
-        return is_due and len(self._hints) < MOST_HINTS
 
     def _free_slot(self, key: str, row_id: uuid.UUID) -> None:
         """A step that limits its concurrency has ended, or has not begun: whoever waits for its slot is woken."""
@@ -399,10 +388,3 @@ def _with_clocks(state: RunState) -> list[str]:
         for key, node in state.nodes.items()
         if node.status == S.READY or (node.in_flight and node.due_at is not None)
     ]
-
-
-def _hint(step_id: uuid.UUID, pool: str) -> Callable[[], None]:
-    def tell() -> None:
-        send(ADVANCE_TASK, str(step_id), queue=pool_queue(pool))
-
-    return tell

@@ -30,6 +30,12 @@ from tests.prove.servers import Missing, Postgres, answers, postgres, until
 TOP = Path(__file__).parents[2]
 SMALL_DISK = "48m"
 
+PLAYERS_INDEXES = (
+    "proof_open ON runbooks_run (id) WHERE is_open",
+    "proof_state ON runbooks_steprun (state)",
+)
+"""Without them what the players ask would take the longer the more runs have ended, and the long form would crawl."""
+
 LONGEST_LOG = 20_000
 """Characters of what the processes of a scene have said that are shown where something was found."""
 
@@ -247,14 +253,18 @@ def _on_small_disk(place: Path, before: Sequence[str], argv: Sequence[str]) -> l
 
 
 def migrate() -> int:
-    """Migrate the database that the settings name."""
+    """Migrate the database that the settings name, with indexes for what only the players of the proof ask."""
     from django.core.management import call_command
+    from django.db import connection
 
     from handrail.cli import set_up_django
 
     Path(os.environ["HANDRAIL_HOME"]).mkdir(exist_ok=True, parents=True)
     set_up_django(process="worker")
     call_command("migrate", interactive=False, verbosity=0)
+    with connection.cursor() as cursor:
+        for index in PLAYERS_INDEXES:
+            cursor.execute(f"CREATE INDEX {index}")
     return 0
 
 

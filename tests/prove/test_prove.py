@@ -185,7 +185,8 @@ def test_a_probe_may_succeed_once_for_each_doubt() -> None:
 
 def test_two_at_once_are_doubled(db: None, tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    path.write_text("begin\tk\t1\t1.0\nbegin\tk\t2\t2.0\nend\tk\t1\t3.0\nend\tk\t2\t4.0\n")
+    path.mkdir()
+    (path / "0000").write_text("begin\tk\t1\t1.0\nbegin\tk\t2\t2.0\nend\tk\t1\t3.0\nend\tk\t2\t4.0\n")
     assert judge(Ledger(path), tmp_path / "told", {}).doubled == [
         "k was executed by 1 and 2 at the same time"
     ]
@@ -193,7 +194,8 @@ def test_two_at_once_are_doubled(db: None, tmp_path: Path) -> None:
 
 def test_one_after_the_death_of_the_other_is_fine(db: None, tmp_path: Path) -> None:
     path = tmp_path / "ledger"
-    path.write_text("begin\tk\t1\t1.0\nbegin\tk\t2\t2.0\nend\tk\t2\t4.0\n")
+    path.mkdir()
+    (path / "0000").write_text("begin\tk\t1\t1.0\nbegin\tk\t2\t2.0\nend\tk\t2\t4.0\n")
     assert judge(Ledger(path), tmp_path / "told", {1: 1.5}).doubled == []
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 
 import pytest
+from django.db.models import F
+from pytest_django import Settings
 
-from runbooks.execution import drive, recover
-from runbooks.execution.claim import claim_steps
+from runbooks.execution import drive, hints, recover
+from runbooks.execution.claim import HINT_IS_LATE, claim_overdue, claim_steps
 from runbooks.execution.complete import Done, complete_all
 from runbooks.execution.crew import Crew
 from runbooks.execution.drive import Driver
 from runbooks.execution.effect import Ended
 from runbooks.execution.gate import Work
 from runbooks.execution.heart import Heart
-from runbooks.execution.transition import MOST_HINTS
+from runbooks.execution.hints import MOST_HINTS
 from runbooks.execution.worker import Me
 from runbooks.models import Run, StepAttempt, StepRun
 from runbooks.steps.base import ActionContext, Failure, Outcome, Success
@@ -101,17 +103,49 @@ def test_a_failure_beside_successes_is_one_commit_with_them(stage: Stage, calls:
     assert sorted(states(run).values()) == ["failed", "failed", "succeeded", "succeeded"]
 
 
-def test_a_wide_block_is_announced_by_a_few_hints_and_the_sweeper(
-    stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps that workers are told of by name, instead of a broker."""
+    found: list[str] = []
+    monkeypatch.setattr(hints, "send", lambda _task, step_id, queue: found.append(step_id) or True)
+    return found
+
+
+def test_a_wide_block_is_announced_by_a_few_hints_that_pollers_wait_for(
+    stage: Stage, calls: type[Scripted], sent: list[str]
 ) -> None:
-    sent: list[str] = []
-    for module in ("runbooks.execution.transition", "runbooks.execution.recover"):
-        monkeypatch.setattr(f"{module}.send", lambda _task, step_id, queue: sent.append(step_id) or True)
     run = stage.start(stage.publish(branches(MOST_HINTS + 9)))
     assert len(sent) == MOST_HINTS
-    assert recover.hint_ready() == 9
-    assert len(set(sent)) == MOST_HINTS + 9 == len(ready_steps(run))
+    assert len(ready_steps(run)) == MOST_HINTS + 9
+    me = Me.in_pools("default")
+    assert (recover.hint_ready(), claim_overdue(me)) == (0, None)
+    StepRun.objects.update(hinted_at=F("hinted_at") - HINT_IS_LATE)
+    work = claim_overdue(me)
+    assert work is not None
+    assert work.fence == 1
     assert history(run).count("step.scheduled s0") == 1
+
+
+def test_what_a_few_hints_cannot_speak_for_is_told_to_nobody_and_taken_at_once(
+    stage: Stage, calls: type[Scripted], sent: list[str], settings: Settings
+) -> None:
+    settings.WORKER_THREADS = 2
+    run = stage.start(stage.publish(branches(2 * MOST_HINTS + 3)))
+    alone = StepRun.objects.filter(run=run, state="ready", hinted_at=None)
+    assert (len(sent), alone.count()) == (MOST_HINTS, 3)
+    work = claim_overdue(Me.in_pools("default"))
+    assert work is not None
+    assert not StepRun.objects.get(pk=work.step_id).hinted_at
+    assert recover.hint_ready() == 2
+    assert len(set(sent)) == MOST_HINTS + 2
+
+
+def test_each_pool_hears_of_its_own_steps(stage: Stage, calls: type[Scripted], sent: list[str]) -> None:
+    steps = [f"    - {{id: s{n}, uses: test.call}}" for n in range(MOST_HINTS)]
+    steps.append("    - {id: far, uses: test.call, runner: {pool: edge}}")
+    run = stage.start(stage.publish("\n".join(["- id: all", "  kind: parallel", "  steps:", *steps])))
+    far = StepRun.objects.get(run=run, node="far")
+    assert (far.pool, str(far.pk) in sent, len(sent)) == ("edge", True, MOST_HINTS + 1)
 
 
 def test_a_call_that_raises_is_left_to_its_lease_and_the_others_are_told() -> None:
