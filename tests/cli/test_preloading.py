@@ -19,6 +19,8 @@ check("apiVersion: handrail/v1")
 assert condition('inputs.x > 1', {"inputs": {"x": 2}})
 from django.urls import resolve
 resolve("/hooks/v1/alertmanager/key")
+from handrail.shared.wakeups import send
+assert send("nobody.does.it")
 print(sorted(set(sys.modules) - before))
 """
 

@@ -188,7 +188,8 @@ def _arm(arena: Arena, role: str) -> None:
 
 def _live(arena: Arena, role: str) -> None:
     """Play the role; whoever finds no database at the beginning begins again, as a supervisor would see to it."""
-    while not arena.ending.is_set():
+    parent = os.getppid()
+    while not arena.ending.is_set() and os.getppid() == parent:
         try:
             ROLES[role](arena)
         except (Error, OSError) as error:
@@ -204,7 +205,9 @@ def swallow(arena: Arena, who: str, error: Exception) -> None:
 
 
 def _loop(arena: Arena, role: str, act: Callable[[], bool]) -> None:
-    while not arena.ending.is_set():
+    """Act until the end, or until the parent is gone: nobody else would ever end us."""
+    parent = os.getppid()
+    while not arena.ending.is_set() and os.getppid() == parent:
         try:
             found = act()
         except (Error, OSError) as error:

@@ -14,9 +14,11 @@ steps: [{id: look, uses: noop, when: inputs.word == "well", with: {outputs: {sai
 def preload(*, pages: bool = False) -> None:
     """Read a small runbook and evaluate it: actions, parsers and the evaluator are loaded by the first that does.
 
+    The same for whoever sends the first hint; no broker is asked.
     ``pages``: also import every view. After Django is set up; touches no database. A worker does it before it forks,
     so that its children share what was loaded.
     """
+    from celery import current_app
     from django.urls import reverse
 
     from runbooks.language import reread
@@ -25,5 +27,8 @@ def preload(*, pages: bool = False) -> None:
 
     reread(_RUNBOOK, actions=specs())
     condition('inputs.word == "well"', {"inputs": {"word": "well"}}, path="preload")
+    # Celery imports each of these when the first message is sent.
+    transport = current_app.connection_for_write().get_transport_cls()
+    _ = (transport, current_app.amqp, current_app.backend, current_app.events.Dispatcher)
     if pages:
         reverse("healthz")
