@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
@@ -42,12 +43,15 @@ class DeadLetterShape(serializers.ModelSerializer[DeadLetter]):
     run = serializers.UUIDField(source="run_id", read_only=True, allow_null=True)
     age_seconds = serializers.SerializerMethodField(help_text="How long it has waited, or had when it ended.")
     url = serializers.SerializerMethodField(help_text="Its page.")
+    retry_refused = serializers.SerializerMethodField(
+        help_text="Why retrying it would be refused now, in words; empty where it would not."
+    )
 
     class Meta:
         model = DeadLetter
         fields = (
             "id", "project", "kind", "ref", "run", "what", "why", "state", "owner", "died_at", "age_seconds",
-            "ended_at", "ended_by", "reason", "url",
+            "ended_at", "ended_by", "reason", "url", "retry_refused",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -58,6 +62,20 @@ class DeadLetterShape(serializers.ModelSerializer[DeadLetter]):
     def get_url(self, row: DeadLetter) -> str:
         """The letter's page."""
         return dead_letter_url(row.pk)
+
+    def get_retry_refused(self, row: DeadLetter) -> str:
+        """In words."""
+        refusals: Mapping[uuid.UUID, str] = self.context["refusals"]
+        return refusals.get(row.pk, "")
+
+
+def _refusals(rows: Sequence[DeadLetter]) -> dict[str, Any]:
+    """What the shape needs to know beside the letters: in a few queries for a whole page."""
+    return {"refusals": dead_letters.retry_refusals([row for row in rows if row.is_open])}
+
+
+def _shown(letter: DeadLetter) -> Response:
+    return Response(DeadLetterShape(letter, context=_refusals([letter])).data)
 
 
 class AssignBody(Body):
@@ -121,7 +139,9 @@ class DeadLetters(Endpoint):
             rows = rows.filter(owner__username=owner)
         columns = {"project": "project__slug", "kind": "kind", "state": "state"}
         return self.page(
-            rows.filter(**{columns[name]: value for name, value in filters.items()}), DeadLetterShape
+            rows.filter(**{columns[name]: value for name, value in filters.items()}),
+            DeadLetterShape,
+            context=_refusals,
         )
 
 
@@ -131,7 +151,7 @@ class OneDeadLetter(Endpoint):
     @extend_schema(operation_id="get_dead_letter", responses=DeadLetterShape)
     def get(self, request: Request, letter_id: uuid.UUID) -> Response:
         """One dead letter."""
-        return Response(DeadLetterShape(letter_visible_to(self.actor, letter_id)).data)
+        return _shown(letter_visible_to(self.actor, letter_id))
 
 
 class Assign(Endpoint):
@@ -150,7 +170,7 @@ class Assign(Endpoint):
         elif name:
             owner = one_of(User.objects.filter(is_active=True), "person", field="owner", username=name)
         letters.assign(letter, owner, actor=self.actor)
-        return Response(DeadLetterShape(letter_visible_to(self.actor, letter_id)).data)
+        return _shown(letter_visible_to(self.actor, letter_id))
 
 
 class Retry(Endpoint):

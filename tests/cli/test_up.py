@@ -17,8 +17,7 @@ from django.conf import settings
 from handrail.accounts.models import Project
 from handrail.catalog.models import Connection
 from handrail.cli import up
-from handrail.cli.demo import where
-from handrail.config.environment import base_url, http_url, is_loopback, split_bind
+from handrail.config.environment import base_url, http_url, is_loopback, running_url, split_bind
 from handrail.demo.sample import CONNECTIONS, follow, seed
 from handrail.shared.errors import Invalid
 from tests.flows.patience import eventually
@@ -117,11 +116,11 @@ def test_the_demo_finds_the_installation_that_was_started_last_in_the_folder(
     monkeypatch.setenv("HANDRAIL_HOME", str(tmp_path))
     for name in ("HANDRAIL_BASE_URL", "HANDRAIL_BIND"):
         monkeypatch.delenv(name, raising=False)
-    assert where() == "http://127.0.0.1:8000"
+    assert running_url() == "http://127.0.0.1:8000"
     (tmp_path / "address").write_text("http://127.0.0.1:9000")
-    assert where() == "http://127.0.0.1:9000"
+    assert running_url() == "http://127.0.0.1:9000"
     monkeypatch.setenv("HANDRAIL_BASE_URL", "https://handrail.example.com")
-    assert where() == "https://handrail.example.com"
+    assert running_url() == "https://handrail.example.com"
 
 
 @pytest.mark.django_db

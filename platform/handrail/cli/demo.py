@@ -10,7 +10,7 @@ import click
 import httpx2
 
 from handrail.cli.up import answers
-from handrail.config.environment import base_url, home, read
+from handrail.config.environment import home, running_url
 
 
 @click.command()
@@ -23,7 +23,7 @@ def demo(wait: bool) -> None:
     """
     from handrail.demo.drive import drive
 
-    address = where()
+    address = running_url()
     own: subprocess.Popen[bytes] | None = None
     if not answers(f"{address}/healthz", within=1.0):
         click.echo(f"Nothing answers at {address}: starting Handrail for this demo.")
@@ -32,7 +32,7 @@ def demo(wait: bool) -> None:
         if not _wait_for(own):
             raise click.ClickException("Handrail did not start; its messages above say why.")
     try:
-        done = drive(where(), home(), wait=wait, say=click.echo)
+        done = drive(running_url(), home(), wait=wait, say=click.echo)
     except httpx2.HTTPError as error:
         raise click.ClickException(f"Handrail stopped answering: {error}") from error
     finally:
@@ -42,19 +42,11 @@ def demo(wait: bool) -> None:
     sys.exit(0 if done else 1)
 
 
-def where() -> str:
-    """The address of the `handrail up` of HANDRAIL_HOME: HANDRAIL_BASE_URL, or what its last start left there."""
-    left = home() / "address"
-    if not read("HANDRAIL_BASE_URL") and left.is_file():
-        return left.read_text().strip()
-    return base_url()
-
-
 def _wait_for(own: subprocess.Popen[bytes]) -> bool:
     """Whether it gets ready within two minutes; it has ended otherwise."""
     deadline = time.monotonic() + 120
     while own.poll() is None and time.monotonic() < deadline:
-        if answers(f"{where()}/readyz", within=1.0):
+        if answers(f"{running_url()}/readyz", within=1.0):
             return True
     own.terminate()
     own.wait()

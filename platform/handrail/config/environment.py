@@ -347,6 +347,14 @@ def base_url() -> str:
     return read("HANDRAIL_BASE_URL").rstrip("/") or http_url(*split_bind(read("HANDRAIL_BIND")))
 
 
+def running_url() -> str:
+    """The address of the `handrail up` of HANDRAIL_HOME: HANDRAIL_BASE_URL, or what its last start left there."""
+    left = home() / "address"
+    if not read("HANDRAIL_BASE_URL") and left.is_file():
+        return left.read_text().strip()
+    return base_url()
+
+
 def http_url(host: str, port: int) -> str:
     """The address of a listener on this machine: one that listens everywhere is reached on the loopback."""
     address = _address(host)

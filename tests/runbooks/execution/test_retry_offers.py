@@ -43,6 +43,14 @@ def pages(client: Client, letter: DeadLetter) -> tuple[str, str, str]:
     )
 
 
+def over_rest(client: Client, letter: DeadLetter) -> str:
+    """Why it would be refused, as the list and the letter itself say."""
+    listed = client.get("/api/v1/dead-letters/").json()["results"]
+    found = client.get(f"/api/v1/dead-letters/{letter.pk}/").json()["retry_refused"]
+    assert [row["retry_refused"] for row in listed] == [found]
+    return str(found)
+
+
 def lives(step: StepRun) -> None:
     """Its worker was heard of a moment ago."""
     Worker.objects.update_or_create(
@@ -65,6 +73,7 @@ def test_a_step_in_doubt_that_may_be_tried_again_says_so_everywhere(
     shown = pages(responder, DeadLetter.objects.get())
     assert [RETRY in text for text in shown] == [True, True, True]
     assert "annot be tried again" not in "".join(shown)
+    assert over_rest(responder, DeadLetter.objects.get()) == ""
 
 
 def test_while_a_run_is_being_stopped_no_page_offers_to_begin_a_step_again(
@@ -76,6 +85,7 @@ def test_while_a_run_is_being_stopped_no_page_offers_to_begin_a_step_again(
         runs.decide_step(work.step_id, actor=stage.actor, choice="retry", reason="again")
     for text in pages(responder, DeadLetter.objects.get()):
         assert (RETRY in text, refused.value.message in text) == (False, True)
+    assert over_rest(responder, DeadLetter.objects.get()) == refused.value.message
 
 
 def test_of_a_worker_that_may_still_act_one_has_to_be_sure_before(
@@ -99,6 +109,7 @@ def test_an_undoing_that_failed_is_not_offered_to_be_tried_again(
     _, letter, listed = pages(responder, DeadLetter.objects.get())
     for text in (letter, listed):
         assert (RETRY in text, "put things right by hand" in text) == (False, True)
+    assert "put things right by hand" in over_rest(responder, DeadLetter.objects.get())
 
 
 def test_of_several_steps_in_doubt_the_one_that_cannot_be_tried_again_says_why(
