@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from handrail.shared.errors import HandrailError
 from runbooks.engine.deciding import retry_refusal
-from runbooks.engine.state import STEP, RunState, key_of
+from runbooks.engine.state import PROBE, STEP, RunState, key_of
 from runbooks.execution.live import states_of
 from runbooks.execution.worker import which_are_dead
 from runbooks.language.definition import ActionStep, Effect
@@ -35,9 +35,13 @@ class Offer:
 
 
 def needs_dead_owner(definition: Definition, row: StepRun) -> bool:
-    """Whether the step changes something, and its worker was lost while it did: then that must be dead first."""
+    """Whether the call changes something, and its worker was lost while it did: then that must be dead first.
+
+    Undoings change something, probes never do.
+    """
     step = definition.step(row.node)
-    reads = row.role != STEP or (isinstance(step, ActionStep) and step.effect == Effect.READ)
+    is_reading_step = row.role == STEP and isinstance(step, ActionStep) and step.effect == Effect.READ
+    reads = row.role == PROBE or is_reading_step
     return (row.error or {}).get("code") in LOST and not reads
 
 

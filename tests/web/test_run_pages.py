@@ -224,6 +224,19 @@ def test_only_a_responder_is_offered_to_stop_or_to_decide(scene: Scene, browse: 
     assert "cannot be undone" in mine
 
 
+def test_an_undoing_of_which_nobody_knows_is_decided_on_the_page_of_its_run(
+    scene: Scene, browse: Browse
+) -> None:
+    made = scenes.contained(scene, state=Run.State.WAITING)
+    undoing = StepRun.objects.get(run=made, node="shift", role="compensate")
+    undoing.state, undoing.error = "uncertain", {"code": "timeout", "message": "No answer came."}
+    undoing.save()
+    page = browse(scene.admin).get(f"/runs/{made.pk}/steps/{undoing.pk}/").content.decode()
+    assert "Outcome unknown: the undoing of " in page
+    assert "cannot be undone" not in page
+    assert f'action="/runs/{made.pk}/steps/{undoing.pk}/decide/"' in page
+
+
 def test_a_step_of_another_run_is_not_decided_here(scene: Scene, browse: Browse) -> None:
     step, other = scenes.uncertain(scene), scenes.run(scene)
     answer = browse(scene.admin).post(

@@ -33,7 +33,7 @@ from runbooks.queries import StepView
 from runbooks.queries.files import LARGEST_SHOWN
 from runbooks.queries.manual import asked_of_people
 from runbooks.removed import file_removed, log_removed, value_removed
-from runbooks.retrying import all_refused, offers
+from runbooks.retrying import Offer, all_refused, offers
 
 HIDDEN = "(secret)"
 MOST_FILES = 50
@@ -109,16 +109,30 @@ def run_context(
 
 
 def _doubts(found: Run, live: LiveRun | None, every: list[StepView]) -> dict[str, Any]:
-    """The steps in doubt, by row what is to be said of trying each again, and whether any may be."""
-    uncertain = [each for each in every if each.state == StepRun.State.UNCERTAIN and not each.iterations]
-    rows = [each.row for each in uncertain if each.row is not None]
-    told = offers(rows, {found.pk: live.state} if live is not None else {})
+    """What is in doubt: steps, and undoings; what is to be said of trying each again, and whether any may be."""
+    uncertain = [
+        (each, row)
+        for each in every
+        if not each.iterations
+        for row in (each.row, each.compensation)
+        if row is not None and row.state == StepRun.State.UNCERTAIN
+    ]
+    told = offers([row for _, row in uncertain], {found.pk: live.state} if live is not None else {})
     return {
-        "uncertain": [
-            {"view": each, "offer": told[each.row.pk]} for each in uncertain if each.row is not None
-        ],
+        "uncertain": [_doubt(each, row, told[row.pk]) for each, row in uncertain],
         "may_retry": not all_refused(told.values()),
         "owner_may_act": any(offer.owner_may_act for offer in told.values()),
+    }
+
+
+def _doubt(view: StepView, row: StepRun, offer: Offer) -> dict[str, Any]:
+    """One step, or its undoing, of which nobody knows whether it happened."""
+    is_undoing = row is view.compensation
+    return {
+        "row": row,
+        "title": f"the undoing of {view.title}" if is_undoing else view.title,
+        "cannot_be_undone": view.effect == "irreversible" and not is_undoing,
+        "offer": offer,
     }
 
 

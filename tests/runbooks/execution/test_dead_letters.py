@@ -14,7 +14,7 @@ from runbooks.execution.worker import Me
 from runbooks.models import Run, StepRun
 from runbooks.steps.base import Failure, Success
 from tests.runbooks.execution.stage import Scripted, Stage, states
-from tests.runbooks.execution.test_safety import SAFE, gated, lease_ends, row
+from tests.runbooks.execution.test_safety import SAFE, UNDOING, gated, lease_ends, row
 
 
 def parked(stage: Stage) -> Work:
@@ -60,16 +60,6 @@ def test_a_decision_on_the_runs_page_ends_the_letter(stage: Stage, calls: type[S
     runs.decide_step(work.step_id, actor=stage.actor, choice="done", reason="I looked")
     letter = DeadLetter.objects.get()
     assert (letter.state, letter.ended_by, letter.reason) == ("settled", stage.actor.name, "I looked")
-
-
-UNDOING = """
-- id: g
-  kind: group
-  on_failure: {compensate: true, then: fail}
-  steps:
-    - {id: a, uses: test.call, compensate: {uses: test.call, with: {undo: true}}}
-    - {id: b, uses: test.call}
-"""
 
 
 def test_an_undoing_that_failed_is_put_right_by_hand_and_then_discarded(

@@ -33,6 +33,14 @@ PROBED = """
   probe: {uses: test.read, done_when: result.weight == 0}
 - {id: b, uses: noop}
 """
+UNDOING = """
+- id: g
+  kind: group
+  on_failure: {compensate: true, then: fail}
+  steps:
+    - {id: a, uses: test.call, compensate: {uses: test.call, with: {undo: true}}}
+    - {id: b, uses: test.call}
+"""
 
 
 def gated(stage: Stage, steps: str, me: Me | None = None, slug: str = "a-runbook") -> Work:
@@ -338,6 +346,29 @@ class TestDeciding:
         runs.decide_step(work.step_id, actor=stage.actor, choice="retry", reason="I looked.")
         stage.drive(work.live.run)
         assert work.live.run.state == "succeeded"
+
+    def test_an_undoing_is_not_tried_again_either_while_its_old_owner_may_still_act(
+        self, stage: Stage, calls: type[Scripted]
+    ) -> None:
+        run = stage.start(stage.publish(UNDOING))
+        me = Me.in_pools("default")
+        me.say_alive()
+        for node in ("a", "b"):
+            work = claim_step(StepRun.objects.get(run=run, node=node).pk, me)
+            assert work is not None
+            outcome = Success({}) if node == "a" else Failure("broken", "it broke")
+            assert complete_all([Done(work, Ended(outcome))], me, room=0) == []
+        undoing = claim_step(StepRun.objects.get(run=run, role="compensate").pk, me)
+        assert undoing is not None
+        lease_ends(undoing)
+        recover.recover_expired()
+        assert row(undoing).state == "uncertain"
+        with pytest.raises(Conflict, match="may still act"):
+            runs.decide_step(undoing.step_id, actor=stage.actor, choice="retry", reason="I looked.")
+        Worker.objects.update(heartbeat_at=database_now() - timedelta(minutes=5))
+        runs.decide_step(undoing.step_id, actor=stage.actor, choice="retry", reason="I looked.")
+        stage.drive(run)
+        assert states(run)["a"] == "compensated"
 
     def test_a_worker_that_has_let_go_keeps_nobody_from_retrying(
         self, stage: Stage, calls: type[Scripted]
