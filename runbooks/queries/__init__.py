@@ -22,6 +22,7 @@ from runbooks.queries.steps import (
     every_view,
     history_of,
     log_of,
+    read_inputs,
     steps_of,
 )
 from runbooks.queries.words import no_worker, state_in_words, states_in_words, what_to_do, why_skipped
@@ -50,6 +51,7 @@ __all__ = [
     "if_nobody_answers",
     "log_of",
     "no_worker",
+    "read_inputs",
     "readiness_of",
     "run_visible_to",
     "runbook_figures",

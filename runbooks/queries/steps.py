@@ -128,6 +128,15 @@ def steps_of(run: Run) -> list[StepView]:
     return with_iterations(definition, views, repeated, approvals) if repeated else views
 
 
+def read_inputs(rows: Iterable[StepRun]) -> None:
+    """Read the inputs of rows that came without them, such as those of loops, in one query for all."""
+    without = [row for row in rows if "inputs" in row.get_deferred_fields()]
+    if without:
+        found = dict(StepRun.objects.filter(pk__in=[row.pk for row in without]).values_list("pk", "inputs"))
+        for row in without:
+            row.inputs = found.get(row.pk)
+
+
 def with_iterations(
     definition: Runbook,
     views: Sequence[StepView],

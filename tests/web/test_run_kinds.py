@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.models import Project, User
 from runbooks.models import Run, StepRun
+from runbooks.steps.base import Failure
 from tests import factories
-from tests.runbooks.execution.stage import Stage
+from tests.runbooks.execution.stage import Scripted, Stage, scripted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,6 +37,13 @@ def person(project: Project) -> User:
 @pytest.fixture
 def stage(project: Project, person: User) -> Stage:
     return Stage(project, factories.actor(person))
+
+
+@pytest.fixture
+def calls() -> Iterator[type[Scripted]]:
+    """``test.call`` is known; its script is empty."""
+    with scripted() as action:
+        yield action
 
 
 @pytest.fixture
@@ -97,3 +109,32 @@ def test_a_run_and_the_run_that_it_starts_link_to_each_other(client: Client, sta
     assert f'<a href="/runs/{run.pk}/steps/{child.parent_step_id}/">A runbook: Drain</a>' in page(
         client, child
     )
+
+
+def loop_over(items: int, step: str) -> str:
+    names = ", ".join(f'"db-{n}"' for n in range(items))
+    return f"- {{id: each, kind: for_each, items: '[{names}]', concurrency: 9, steps: [{step}]}}"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        '{id: cable, kind: manual, prompt: "Replug ${{ item }}.", timeout: 1h}',
+        "{id: act, uses: test.call, with: {host: '${{ item }}'}}",
+    ],
+    ids=["waiting for people", "in doubt"],
+)
+def test_many_items_that_need_somebody_cost_the_page_no_more_queries(
+    client: Client, stage: Stage, calls: type[Scripted], step: str
+) -> None:
+    counts = []
+    for items in (2, 6):
+        run = stage.start(stage.publish(loop_over(items, step), f"over-{items}"))
+        calls.script["act"] = [Failure("timeout", "No answer.", uncertain=True)] * items
+        stage.drive(run)
+        page(client, run)
+        with CaptureQueriesContext(connection) as asked:
+            text = page(client, run)
+        assert text.count("Replug db-1.") + text.count("Outcome unknown: Act: db-1") == 1
+        counts.append(len(asked))
+    assert counts[0] == counts[1]

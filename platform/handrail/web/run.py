@@ -117,6 +117,7 @@ def _doubts(found: Run, live: LiveRun | None, every: list[StepView]) -> dict[str
         for row in (each.row, each.compensation)
         if row is not None and row.state == StepRun.State.UNCERTAIN
     ]
+    queries.read_inputs(row for _, row in uncertain)
     told = offers([row for _, row in uncertain], {found.pk: live.state} if live is not None else {})
     return {
         "uncertain": [_doubt(each, row, told[row.pk]) for each, row in uncertain],
@@ -166,6 +167,7 @@ def _switch(found: Run, every: Iterable[StepView]) -> KillSwitch | None:
 def _manual_questions(actor: Actor, every: Iterable[StepView]) -> list[dict[str, Any]]:
     """What people are asked to do: the words, the form, and whether this person may answer."""
     rows = [view.row for view in every if view.state == StepRun.State.AWAITING_HUMAN and view.row is not None]
+    queries.read_inputs(rows)
     asked = asked_of_people(rows, actor) if rows else {}
     return [
         {
