@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Alert sources: the kind's name -> where its SourceKind is. Loaded only when asked for.
+# Sources: the kind's name -> where its SourceKind is. Loaded only when asked for.
 INTEGRATIONS: Mapping[str, str] = {
     "alertmanager": "integrations.alertmanager.source:SOURCE",
     "generic": "integrations.generic.source:SOURCE",
+    "webhook": "integrations.webhook.source:SOURCE",
 }

@@ -1,7 +1,8 @@
-"""What starts a runbook by itself: alerts and incidents are held against the triggers of all live runbooks.
+"""What starts a runbook by itself: alerts, incidents and webhooks are held against the triggers of all live runbooks.
 
-Called in the transaction that routed the alert, or opened the incident. Every trigger that could have started a run
-leaves a decision in words, whether it did or not: beside the alert, else on the incident's timeline.
+Called in the transaction that routed the alert, opened the incident, or takes the webhook. Every trigger that could
+have started a run leaves a decision in words, whether it did or not: beside the alert, on the incident's timeline,
+with the delivery.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ from datetime import timedelta
 from functools import partial
 
 from handrail.alerts import decisions
-from handrail.alerts.models import Alert
+from handrail.alerts.hooks import MessageReceived
+from handrail.alerts.models import Alert, Delivery, Source
 from handrail.incidents import timeline
 from handrail.incidents.hooks import ChangeKind, IncidentChange
 from handrail.incidents.models import Incident
 from handrail.shared.actors import Actor, ActorKind, Channel
 from handrail.shared.clock import database_now
 from handrail.shared.errors import HandrailError
-from handrail.shared.ids import short
+from handrail.shared.ids import new_id, short
 from handrail.shared.links import runbook_url
 from runbooks import runs
-from runbooks.execution.facts import alert_names, incident_names
+from runbooks.execution.facts import alert_names, incident_names, webhook_names
 from runbooks.language import ExpressionError, condition, render
 from runbooks.language.definition import Json, Trigger
 from runbooks.models import Run, Runbook
-from runbooks.priorities import CONTAINMENT
+from runbooks.priorities import CONTAINMENT, PEOPLE
 from runbooks.refusals import NotAdmitted
 from runbooks.versions import definition_of
 
@@ -40,18 +42,19 @@ DECIDED = "trigger.decided"
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """One trigger held against what has happened: an alert of an incident, or the incident alone.
+    """One trigger held against what has happened: an alert of an incident, the incident alone, or a webhook.
 
-    ``tell`` keeps a decision in words where people look for it.
+    ``tell`` keeps a decision in words where people look for it. ``delivery``: what brought the webhook.
     """
 
     runbook: Runbook
     trigger: Trigger
-    incident: Incident
-    alert: Alert | None
     actor: Actor
     names: Mapping[str, Json]
     tell: Callable[[str], None]
+    incident: Incident | None = None
+    alert: Alert | None = None
+    delivery: Delivery | None = None
 
     @property
     def title(self) -> str:
@@ -124,8 +127,26 @@ def _consider_all(change: IncidentChange, events: frozenset[str], tell: Callable
             if trigger.on in events:
                 considered += 1
                 known = with_alert if trigger.on == "alert" else names
-                _consider(Occasion(runbook, trigger, incident, alert, actor, known, tell))
+                _consider(Occasion(runbook, trigger, actor, known, tell, incident, alert))
     return considered
+
+
+def on_message(received: MessageReceived) -> None:
+    """Start, attach to, or pass by the runbooks whose triggers listen to webhooks.
+
+    A delivery that is told again starts no second run: without a `dedupe` of its own, its run has its id as the key.
+    """
+    delivery, source = received.delivery, received.delivery.source
+    actor = _account_of(source, received.actor)
+    names: dict[str, Json] = {"webhook": webhook_names(received.message, delivery)}
+    considered = 0
+    for runbook in _live_runbooks(source.project_id):
+        for trigger in _triggers(runbook, received.tell):
+            if trigger.on == "webhook":
+                considered += 1
+                _consider(Occasion(runbook, trigger, actor, names, received.tell, delivery=delivery))
+    if not considered:
+        received.tell("Started no runbook: no live runbook of the project has a webhook trigger.")
 
 
 def _live_runbooks(project_id: uuid.UUID) -> list[Runbook]:
@@ -155,14 +176,18 @@ def _actor(change: IncidentChange) -> Actor:
         acting = change.starter or change.actor
         why = f"{change.incident} {change.kind.value}"
         return replace(acting, channel=Channel.AUTOMATION, on_behalf_of=why)
+    return _account_of(source, change.actor)
+
+
+def _account_of(source: Source, told_by: Actor) -> Actor:
     return Actor(
         kind=ActorKind.SERVICE,
         name=source.run_as.username,
         channel=Channel.AUTOMATION,
         user_id=source.run_as_id,
         on_behalf_of=f"source {source.name}",
-        trace_id=change.actor.trace_id,
-        request_id=change.actor.request_id,
+        trace_id=told_by.trace_id,
+        request_id=told_by.request_id,
     )
 
 
@@ -178,17 +203,22 @@ def _consider(occasion: Occasion) -> None:
         occasion.tell(f"Did not start {occasion.title}: {refusal.reason}")
     except (ExpressionError, HandrailError) as error:
         occasion.tell(f"Could not start {occasion.title} as {occasion.actor.name}: {error}")
-        timeline.add(
-            occasion.incident,
-            "trigger.failed",
-            f"{occasion.title} fits this {occasion.trigger.on}, but could not be started: {error}",
-            actor=occasion.actor,
-            url=runbook_url(occasion.runbook.project.slug, occasion.runbook.slug),
-            subject=("runbook", occasion.runbook.pk),
-            dedupe_key=f"trigger:{occasion.runbook.pk}:{occasion.trigger.id}:{occasion.alert.pk}"
-            if occasion.alert is not None
-            else "",
-        )
+        if occasion.incident is not None:
+            _explain_failure(occasion, occasion.incident, error)
+
+
+def _explain_failure(occasion: Occasion, incident: Incident, error: Exception) -> None:
+    timeline.add(
+        incident,
+        "trigger.failed",
+        f"{occasion.title} fits this {occasion.trigger.on}, but could not be started: {error}",
+        actor=occasion.actor,
+        url=runbook_url(occasion.runbook.project.slug, occasion.runbook.slug),
+        subject=("runbook", occasion.runbook.pk),
+        dedupe_key=f"trigger:{occasion.runbook.pk}:{occasion.trigger.id}:{occasion.alert.pk}"
+        if occasion.alert is not None
+        else "",
+    )
 
 
 def _matches(occasion: Occasion) -> bool:
@@ -208,17 +238,22 @@ def _matches(occasion: Occasion) -> bool:
 
 
 def _key(occasion: Occasion) -> str:
-    """What makes two occasions the same: the trigger's own key, else the incident."""
+    """What makes two occasions the same: the trigger's own key, else the incident, else the delivery."""
     dedupe = occasion.trigger.dedupe
-    if dedupe is None:
+    if dedupe is not None:
+        return f"{occasion.trigger.id}:{render(dedupe.key, occasion.names)}"[:300]
+    if occasion.incident is not None:
         return f"incident:{occasion.incident.pk}"
-    return f"{occasion.trigger.id}:{render(dedupe.key, occasion.names)}"[:300]
+    delivery = occasion.delivery.pk if occasion.delivery is not None else new_id()
+    return f"delivery:{delivery}:{occasion.trigger.id}"
 
 
 def _earlier_run(occasion: Occasion, key: str) -> Run | None:
-    """The open run with this key, else the newest within the window."""
+    """The open run with this key, else the newest within the window; of a delivery whichever it has started."""
     same = Run.objects.filter(runbook=occasion.runbook, dedupe_key=key)
     open_run = same.filter(is_open=True).first()
+    if open_run is None and occasion.trigger.dedupe is None and occasion.delivery is not None:
+        return same.first()
     if open_run is not None or occasion.trigger.dedupe is None:
         return open_run
     since = database_now() - timedelta(seconds=occasion.trigger.dedupe.window)
@@ -258,7 +293,7 @@ def _act(occasion: Occasion, key: str) -> None:
         incident=occasion.incident,
         alert=occasion.alert,
         dedupe_key=key,
-        priority=CONTAINMENT,
+        priority=CONTAINMENT if occasion.incident is not None else PEOPLE,
         automatic=True,
     )
     verb = "Attached to"
@@ -270,6 +305,9 @@ def _act(occasion: Occasion, key: str) -> None:
 
 
 def _suggest(occasion: Occasion) -> None:
+    if occasion.incident is None:
+        occasion.tell(f"Did not suggest {occasion.title}: there is no incident on which people would see it.")
+        return
     occasion.tell(f"Suggested {occasion.title}: a person has to press Start.")
     timeline.add(
         occasion.incident,

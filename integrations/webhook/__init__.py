@@ -1,1 +1,1 @@
-"""Signed webhooks to whoever wants to know."""
+"""Signed webhooks to whoever wants to know, and webhooks from whoever may start a runbook."""

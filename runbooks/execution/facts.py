@@ -1,8 +1,9 @@
-"""What expressions see of the alert and the incident behind a run, in triggers and in steps alike."""
+"""What expressions see: of the alert and the incident behind a run, in triggers and in steps; of a webhook."""
 
 from __future__ import annotations
 
-from handrail.alerts.models import Alert
+from handrail.alerts.events import Message
+from handrail.alerts.models import Alert, Delivery
 from handrail.incidents.models import Incident
 from handrail.shared.links import alert_url, incident_url
 from runbooks.language.definition import Json
@@ -40,4 +41,16 @@ def incident_names(incident: Incident) -> dict[str, Json]:
         "environment": incident.environment.slug if incident.environment else "",
         "key": incident.key,
         "url": incident_url(incident.pk),
+    }
+
+
+def webhook_names(message: Message, delivery: Delivery) -> dict[str, Json]:
+    """What a trigger's expressions see as ``webhook``."""
+    return {
+        "id": str(delivery.pk),
+        "source": delivery.source.name,
+        "trust": delivery.trust,
+        "received_at": delivery.received_at.isoformat(),
+        "headers": dict(message.headers),
+        "body": message.body,
     }

@@ -8,10 +8,10 @@ from runbooks.language import call_checks, step_checks, trigger_checks
 from runbooks.language.actions import ActionSpec
 from runbooks.language.declarations import check_input_specs, declared_inputs
 from runbooks.language.expression_checks import Checking
-from runbooks.language.later import warn_of_later
 from runbooks.language.outline import Outline, StepOutline, outline, text_of
 from runbooks.language.problems import Problems
 from runbooks.language.scope import STEP_ROOTS, Names, Scope
+from runbooks.language.secret_inputs import refuse_secret_inputs
 from runbooks.language.yaml import Document, Node
 
 _KEY_ROOTS = frozenset({"inputs", "alert", "incident"})
@@ -41,7 +41,7 @@ def check_meaning(
     _check_ids(steps, checking)
     for step in steps.steps:
         _check_step(checking, step, names)
-    warn_of_later(document, steps, problems)
+    refuse_secret_inputs(document, steps, problems)
     _check_outputs(checking, root, names)
     outcome = root.children.get("outcome")
     for name in outcome.keys if outcome else ():

@@ -29,6 +29,7 @@ ALERT_FIELDS = [
     "started_at",
 ]
 INCIDENT_FIELDS = ["id", "number", "title", "severity", "status", "service", "environment", "key"]
+WEBHOOK_FIELDS = ["id", "source", "trust", "received_at", "headers", "body"]
 SEVERITIES = ["critical", "error", "warning", "info", "unknown"]
 RUN_FIELDS = ("id", "status", "url", "mode", "started_at")
 STEP_STATUSES = [
@@ -56,6 +57,7 @@ _FIELDS: Mapping[str, Iterable[str]] = {
     "run": RUN_FIELDS,
     "alert": ALERT_FIELDS,
     "incident": INCIDENT_FIELDS,
+    "webhook": WEBHOOK_FIELDS,
 }
 ERROR_FIELDS = ("code", "message", "retryable")
 
@@ -79,6 +81,7 @@ WHERE = {
     "run": "in steps and outcome",
     "alert": "in steps, in outcome and in triggers on alerts",
     "incident": "in steps, in outcome and in triggers on alerts or incidents",
+    "webhook": "in triggers on webhooks",
     "result": "in 'until' of wait_until and 'done_when' of probe",
     "self": "in compensate (self.outputs)",
     "item": "inside for_each (or what its 'as' says)",
@@ -171,7 +174,7 @@ class Scope:
             case "inputs" | "secrets" if self.names.complete:
                 known_names = self.names.inputs if root == "inputs" else self.names.secrets
                 return _unknown(root.removesuffix("s"), path, 1, known_names)
-            case "run" | "alert" | "incident":
+            case "run" | "alert" | "incident" | "webhook":
                 return _unknown(f"field of {root}", path, 1, _FIELDS[root])
             case "self":
                 wrong = _unknown("field of self", path, 1, ("outputs",))

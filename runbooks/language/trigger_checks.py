@@ -41,6 +41,11 @@ def check_triggers(checking: Checking, names: Names) -> None:
         checking.condition((*path, "when"), scope)
         checking.template((*path, "inputs"), scope)
         checking.template((*path, "dedupe", "key"), scope)
+        if on == "webhook" and text_of(trigger, "mode") == "suggest":
+            checking.say(
+                (*path, "mode"),
+                "A webhook has no incident on which people would see the suggestion: shadow or enforce.",
+            )
         _check_schedule(checking, trigger, path, on, complete=names.complete)
         _check_inputs(checking, trigger, path, names)
 

@@ -70,5 +70,5 @@ def test_every_kind_in_the_table_loads_under_its_name(name: str) -> None:
 
 
 def test_an_unknown_kind_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UnknownSource, match=r"did you mean alertmanager\?.*alertmanager, generic"):
+    with pytest.raises(UnknownSource, match=r"did you mean alertmanager\?.*alertmanager, generic, webhook"):
         SourceRegistry(INTEGRATIONS).get("alertmanger")

@@ -82,6 +82,13 @@ def test_headers_and_a_mapping_are_used(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["title"] == "éprod"
 
 
+def test_of_a_message_the_command_shows_what_expressions_see() -> None:
+    result = run(
+        "webhook", "-", "--header", "X-Event-Key: push", "--header", "X-Token: s", body={"ref": "main"}
+    )
+    assert json.loads(result.stdout) == {"headers": {"x-event-key": "push"}, "body": {"ref": "main"}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,4 +1,4 @@
-"""`AlertEvent`: what every alert source's body is turned into, the same for all of them."""
+"""What a source's body is turned into: alerts, the same for all sources of them, or a message that is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from handrail.alerts.bodies import JsonValue
 from handrail.alerts.text import bounded
 
 MAX_EVENTS = 10_000
@@ -90,6 +92,32 @@ class AlertEvent:
         settle(self, "ended_at", ended_at)
         if isinstance(self.value, str):
             settle(self, "value", bounded(self.value, MAX_VALUE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a sender says that is no alert: the triggers on webhooks look at it.
+
+    ``body`` is the JSON document as it came, without what no database keeps. ``headers``: those that came with it,
+    by their names in small letters, without any that may prove who sent it.
+    """
+
+    body: JsonValue
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What people read before what has become of it."""
+        return "webhook"
+
+    @property
+    def note(self) -> str:
+        """Nothing: it is taken as it came."""
+        return ""
+
+
+Told: TypeAlias = AlertEvent | Message
+"""One thing that a delivery tells."""
 
 
 def fingerprint_of(labels: Mapping[str, str]) -> str:

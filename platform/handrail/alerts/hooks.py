@@ -1,10 +1,12 @@
-"""What alerts tell those above them: an episode opened, changed, was repeated, ended."""
+"""What is told to those above: an episode opened, changed, was repeated, ended; a message came."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from handrail.alerts.events import Message
 from handrail.alerts.models import Alert, Delivery
 from handrail.shared.actors import Actor
 from handrail.shared.hooks import Hook
@@ -33,3 +35,20 @@ class AlertChange:
 
 
 alert_changed: Hook[AlertChange] = Hook("alert_changed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    """A message came, told in the transaction that holds all that follows from it.
+
+    It may be told again when that transaction failed, or when its process died before it could say that it is done.
+    ``tell`` keeps what is decided about it, in words, with the delivery.
+    """
+
+    message: Message
+    delivery: Delivery
+    actor: Actor
+    tell: Callable[[str], None]
+
+
+message_received: Hook[MessageReceived] = Hook("message_received")

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from handrail.alerts import kinds
 from handrail.alerts.errors import IntakeError, UnusableSecret
-from handrail.alerts.events import AlertEvent, AlertStatus
+from handrail.alerts.events import AlertEvent, AlertStatus, Told
 from handrail.alerts.models import Alert, Delivery, Source
 from handrail.alerts.processing import LEASE, Verdict, bury, process
 from handrail.alerts.settings import read_settings
@@ -56,7 +56,7 @@ class _Incoming:
     provider_id: str
     digest: str
     trace_id: str
-    events: Sequence[AlertEvent] | None = None
+    events: Sequence[Told] | None = None
     problem: str = ""
 
 
@@ -175,7 +175,7 @@ def _repeated_body(incoming: _Incoming) -> Delivery | None:
     """The earlier delivery of the same bytes, when they still say nothing new; moved to "seen now".
 
     The same body does say something new when another one came in between: a sender without times fires,
-    resolves, and fires again with the very same bytes.
+    resolves, and fires again with the very same bytes. And a message with the same bytes is another message.
     """
     if incoming.provider_id or (incoming.events is None and not incoming.problem):
         return None
@@ -195,8 +195,11 @@ def _repeated_body(incoming: _Incoming) -> Delivery | None:
     return None if alerts is None else _seen_again(earlier, alerts)
 
 
-def _still_said_by(earlier: Delivery, events: Sequence[AlertEvent]) -> list[Alert] | None:
+def _still_said_by(earlier: Delivery, told: Sequence[Told]) -> list[Alert] | None:
     """The open alerts whose last word is this body; None when applying it would change something."""
+    events = [event for event in told if isinstance(event, AlertEvent)]
+    if len(events) < len(told):
+        return None
     names = {event.fingerprint for event in events}
     open_alerts = {
         alert.fingerprint: alert

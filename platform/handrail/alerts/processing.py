@@ -15,10 +15,10 @@ from django.db import transaction
 from django.db.models import F
 from django.dispatch import Signal
 
-from handrail.alerts import episodes, kinds
+from handrail.alerts import episodes, kinds, messages
 from handrail.alerts.bodies import JsonValue
 from handrail.alerts.errors import IntakeError
-from handrail.alerts.events import AlertEvent
+from handrail.alerts.events import Message, Told
 from handrail.alerts.models import Delivery
 from handrail.alerts.settings import read_settings
 from handrail.letters import actions as letters
@@ -39,7 +39,7 @@ Verdict = Delivery.Verdict
 
 
 class EventReceived(Signal):
-    """One alert event of a stored delivery: ``event`` and ``delivery``; the receiver answers in words."""
+    """One alert or message of a stored delivery: ``event`` and ``delivery``; the receiver answers in words."""
 
 
 event_received = EventReceived()
@@ -55,14 +55,16 @@ def actor_of(delivery: Delivery) -> Actor:
     )
 
 
-def _apply(event: AlertEvent, delivery: Delivery, **_: object) -> str:
+def _apply(event: Told, delivery: Delivery, **_: object) -> str:
+    if isinstance(event, Message):
+        return messages.apply(event, delivery, actor=actor_of(delivery))
     return episodes.apply(event, delivery, actor=actor_of(delivery))
 
 
 event_received.connect(_apply, dispatch_uid="alerts.episodes")
 
 
-def process(delivery: Delivery, events: Sequence[AlertEvent]) -> None:
+def process(delivery: Delivery, events: Sequence[Told]) -> None:
     """Apply the events of a claimed delivery and write its verdict; never raises what a subscriber raised."""
     words = [event.note for event in events if event.note]
     failures: list[str] = []
@@ -92,7 +94,7 @@ def process_by_id(delivery_id: uuid.UUID | str) -> None:
 
 def read_events(
     kind: str, body: bytes, headers: dict[str, str], mapping: Mapping[str, JsonValue]
-) -> list[AlertEvent]:
+) -> Sequence[Told]:
     """What the source's own parser reads in a body; raises IntakeError."""
     return kinds.get(kind).parse(body, headers, mapping)
 

@@ -1,17 +1,17 @@
-"""What an alert source is: the one interface behind every folder that can turn a webhook into alerts."""
+"""What a source is: the one interface behind every folder that can turn a webhook into alerts, or a message."""
 
 from __future__ import annotations
 
 import difflib
 import enum
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from handrail.alerts.bodies import JsonValue
 from handrail.alerts.errors import UnknownSource, UnusableSecret
-from handrail.alerts.events import AlertEvent
+from handrail.alerts.events import Told
 from handrail.alerts.text import shown
 
 
@@ -57,8 +57,10 @@ class SourceKind(Protocol):
 
     def parse(
         self, body: bytes, headers: Mapping[str, str], settings: Mapping[str, JsonValue], /
-    ) -> list[AlertEvent]:
-        """The alerts in a body, in its order, at least one. Raises IntakeError for a body not of this source.
+    ) -> Sequence[Told]:
+        """The alerts in a body, in its order, at least one; or the message that it is.
+
+        Raises IntakeError for a body not of this source.
 
         `settings` is the source's own configuration (for `generic` its mapping); unknown keys are an error
         there.

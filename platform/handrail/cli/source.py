@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -12,7 +12,7 @@ import click
 
 from handrail.alerts.bodies import MAX_BODY_BYTES, JsonValue, read_json
 from handrail.alerts.errors import IntakeError
-from handrail.alerts.events import AlertEvent
+from handrail.alerts.events import Message, Told
 from handrail.alerts.sources import SourceRegistry
 from handrail.alerts.times import rfc3339
 from integrations import INTEGRATIONS
@@ -22,7 +22,7 @@ UNREADABLE = 2
 
 @click.group()
 def source() -> None:
-    """Alert sources: what turns a webhook's body into alerts."""
+    """Sources: what turns a webhook's body into alerts, or into a message to runbooks."""
 
 
 @source.command(name="try", short_help="Print the alerts in a webhook body as JSON lines.")
@@ -58,8 +58,13 @@ def try_source(kind: str, file: str, headers: tuple[str, ...], mapping: str | No
             click.echo(f"handrail source try: {event.note}", err=True)
 
 
-def describe(event: AlertEvent) -> dict[str, object]:
-    """What `source try` shows of an alert: times in UTC (RFC 3339), null where the body does not say."""
+def describe(event: Told) -> dict[str, object]:
+    """What `source try` shows of an alert: times in UTC (RFC 3339), null where the body does not say.
+
+    Of a message, what expressions see of it.
+    """
+    if isinstance(event, Message):
+        return {"headers": dict(event.headers), "body": event.body}
     return {
         "status": str(event.status),
         "severity": str(event.severity),
@@ -71,7 +76,7 @@ def describe(event: AlertEvent) -> dict[str, object]:
     }
 
 
-def _lines(events: list[AlertEvent]) -> Iterator[str]:
+def _lines(events: Sequence[Told]) -> Iterator[str]:
     # ASCII only: the same bytes whatever the terminal's encoding.
     return (json.dumps(describe(event)) for event in events)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from handrail.accounts import idempotency
 from handrail.alerts import kinds, processing
-from handrail.alerts.hooks import alert_changed
+from handrail.alerts.hooks import alert_changed, message_received
 from handrail.audit import checkpoints
 from handrail.catalog import kinds as connection_kinds
 from handrail.incidents import resolving, routing
@@ -117,6 +117,7 @@ def connect() -> None:
     kinds.install(INTEGRATIONS)
     alert_changed.connect(routing.on_alert)
     incident_changed.connect(triggers.on_incident_changed)
+    message_received.connect(triggers.on_message)
     incident_changed.connect(slack.on_incident_changed)
     incident_changed.connect(drafting.on_incident)
     live_changed.connect(schedules.on_live_changed)
