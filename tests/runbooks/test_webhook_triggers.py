@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from handrail.accounts.models import Project, RoleAssignment
 from handrail.accounts.permissions import synchronise
@@ -64,6 +66,12 @@ def words(told: Any) -> str:
     return " | ".join(Delivery.objects.get(pk=told["delivery"]).explanation)
 
 
+WORDS = st.sampled_from(["service", "ok", "$artifact", "\x00", "\ud800", ""]) | st.text(max_size=5)
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=20,
+)
 GOOD = {"service": "checkout", "ok": True}
 
 
@@ -210,3 +218,16 @@ def test_a_body_that_is_no_json_is_refused(client: Client, source: Source) -> No
     answer = client.post(f"/hooks/v1/webhook/{KEY}", b"ref=main", content_type="text/plain")
     assert answer.status_code == 400
     assert not Delivery.objects.exists()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=DOCUMENTS)
+def test_no_document_makes_it_fail(
+    client: Client, project: Project, admin: Actor, source: Source, body: object
+) -> None:
+    if not Runbook.objects.filter(project=project).exists():
+        publish(admin, project)
+        publish(admin, project, "on: webhook, inputs: {service: '${{ string(webhook.body) }}'}")
+    told = send(client, body)
+    assert told["verdict"] == "processed"
+    assert len(Delivery.objects.get(pk=told["delivery"]).explanation) == 1
