@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.conf import LazySettings
 from django.db import transaction
 
@@ -15,6 +17,7 @@ from handrail.incidents.hooks import ChangeKind, IncidentChange, incident_change
 from handrail.incidents.models import Incident, Postmortem, PostmortemRevision, PostmortemSection
 from handrail.incidents.postmortems import drafting
 from handrail.shared.actors import Actor
+from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
 from tests import factories
 
@@ -31,6 +34,22 @@ def incident(project: Project, responder: Actor) -> Incident:
     timeline.add(made, "step.failed", "Shift traffic: failed", actor=ENGINE, data=failed)
     actions.mark_contained(made, at=made.detected_at, by="high-error-rate v7", actor=ENGINE)
     return actions.resolve(made, actor=responder, reason="traffic is back")
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_process_whose_clock_is_a_day_off_delays_no_draft(
+    project: Project, responder: Actor, days: int
+) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=days)):
+        made = actions.open_incident(project, title="Slow", actor=responder)
+        held = actions.set_auto_resolve(made, "never", actor=responder)
+        back = actions.set_auto_resolve(held, "all", actor=responder)
+        resolved = actions.resolve(made, actor=responder, reason="traffic is back")
+    moment = database_now()
+    for due in (back.resolve_due_at, resolved.draft_due_at):
+        assert due is not None
+        assert timedelta() <= moment - due < timedelta(minutes=5)
+    assert drafting.draft_due() == 1
 
 
 @pytest.fixture

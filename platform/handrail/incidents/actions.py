@@ -23,7 +23,7 @@ from handrail.incidents.models import Incident, TimelineEvent
 from handrail.incidents.numbering import lock_project
 from handrail.incidents.severities import Sev
 from handrail.shared.actors import Actor, ActorKind
-from handrail.shared.clock import now
+from handrail.shared.clock import database_now, now
 from handrail.shared.errors import Conflict, Invalid
 from handrail.shared.jsonvalue import JsonValue
 
@@ -187,7 +187,7 @@ def set_auto_resolve(incident: Incident, mode: str, *, actor: Actor) -> Incident
         raise Conflict(f"{row} is set to {mode} already.")
     row.auto_resolve = mode
     # Turned on again after the last alert went away: the next look is due now.
-    row.resolve_due_at = now() if mode == Incident.AutoResolve.ALL else None
+    row.resolve_due_at = database_now() if mode == Incident.AutoResolve.ALL else None
     row.save(update_fields=["auto_resolve", "resolve_due_at", "updated_at"])
     held = mode == Incident.AutoResolve.NEVER
     text = f"{actor.name} holds {row} open" if held else f"{actor.name} lets the alerts resolve {row}"

@@ -12,7 +12,7 @@ from django.db import connection, models, transaction
 from handrail.incidents.lifecycle import Status
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
-from handrail.shared.clock import now
+from handrail.shared.clock import database_now, now
 from handrail.shared.statements.reading import Row, fetch
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import Batch, new_row, written
@@ -60,7 +60,7 @@ def add(
         changes: dict[str, object] = {"timeline_n": place}
         if status in (Status.RESOLVED, Status.CLOSED) and draft_due_at is None:
             # What happens after the end belongs into the postmortem, too.
-            changes["draft_due_at"] = incident.draft_due_at = now()
+            changes["draft_due_at"] = incident.draft_due_at = database_now()
         batch = Batch()
         batch.insert(TimelineEvent, [new_row(event)])
         batch.update(Incident, incident.pk, changes, guarded=True)

@@ -14,7 +14,7 @@ from handrail.incidents.keys import STORM_KEY
 from handrail.incidents.lifecycle import EVENT_KINDS, OPEN, TABLE, Status, Verb, refusal, target
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor, ActorKind
-from handrail.shared.clock import now
+from handrail.shared.clock import database_now, now
 from handrail.shared.errors import Conflict, Invalid
 
 MAX_REASON = 500
@@ -130,7 +130,7 @@ def _write(row: Incident, verb: Verb, after: Status, actor: Actor, moment: datet
     if not row.is_open:
         row.resolve_due_at = None
     if after is Status.RESOLVED:
-        row.draft_due_at = moment
+        row.draft_due_at = database_now()
 
 
 def _is_acknowledged(row: Incident, actor: Actor) -> bool:
