@@ -122,7 +122,7 @@ class SourceBody(SourceChangesBody):
     """A new source."""
 
     project = Text(max_length=63, help_text="The slug of the project.")
-    kind = Text(max_length=30, help_text="Such as alertmanager, pagerduty, generic.")
+    kind = Text(max_length=30, help_text="Such as alertmanager, generic or webhook.")
     name = Text(max_length=100)
     run_as = Text(max_length=100, help_text="A service account of the project, with the role responder.")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import pytest
 
-from runbooks.language import ActionSpec, Effect, Template
+from runbooks.language import ActionSpec, Effect, Template, parse
+from tests.runbooks.language.checking import HEAD, Check
 
 
 def http_effect(with_: Mapping[str, Template]) -> tuple[Effect, bool]:
@@ -86,3 +88,27 @@ def actions() -> dict[str, ActionSpec]:
         ),
     )
     return {spec.name: spec for spec in specs}
+
+
+@pytest.fixture
+def check(actions: Mapping[str, ActionSpec]) -> Check:
+    """The problems of a document that is HEAD and a body."""
+
+    def checked(body: str) -> list[str]:
+        return [str(one) for one in parse(HEAD + textwrap.dedent(body), actions=actions).problems]
+
+    return checked
+
+
+@pytest.fixture
+def steps(check: Check) -> Check:
+    """The problems of a list of steps; their first line is line 6."""
+
+    def checked(body: str) -> list[str]:
+        body = textwrap.indent(textwrap.dedent(body).strip("\n"), "  ")
+        return check(
+            "inputs: {s: {type: string}, e: {type: enum, values: [a, bb]}, n: {type: integer}}\nsteps:\n"
+            + body
+        )
+
+    return checked
