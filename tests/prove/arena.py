@@ -124,7 +124,7 @@ class Parent:
         self.proof = proof
         self.wanted = kills
         self.living: dict[int, Player] = {}
-        self.died: dict[int, float] = {}
+        self.died: dict[int, list[float]] = {}
         self.dice = random.Random(proof.seed)
 
     def play(self) -> None:
@@ -188,7 +188,7 @@ class Parent:
                 self.living[pid].goes_on_at = time.monotonic() + beyond
                 self.proof.stopped += 1
                 continue
-            self.died[pid] = time.monotonic()
+            self.died.setdefault(pid, []).append(time.monotonic())
             player = self.living.pop(pid)
             if os.WIFSIGNALED(status):
                 self.proof.kills += 1
@@ -233,7 +233,7 @@ class Parent:
         found = [
             f"step {step} is still held by {owner}, who is dead"
             for step, owner in held.values_list("pk", "owner")
-            if int(owner.split(":")[1]) in self.died
+            if (pid := int(owner.split(":")[1])) in self.died and pid not in self.living
         ]
         connections.close_all()
         return found

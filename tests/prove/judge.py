@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -55,8 +55,12 @@ def _where_it_stands(run: Run) -> str:
     return f"now {database_now().time()}; rows: {'; '.join(rows)}; history: {'; '.join(events)}"
 
 
-def judge(ledger: Ledger, told: Path, died: dict[int, float], *, unexpected: Iterable[str] = ()) -> Verdict:
-    """``died``: when, on the monotonic clock, each process was killed. ``unexpected``: what nobody can explain."""
+Deaths = Mapping[int, Sequence[float]]
+"""When, on the monotonic clock, the processes with an id were killed: in a long proof the system gives ids again."""
+
+
+def judge(ledger: Ledger, told: Path, died: Deaths, *, unexpected: Iterable[str] = ()) -> Verdict:
+    """``unexpected``: what nobody can explain."""
     verdict = Verdict(unexpected=[*unexpected])
     lines = [line for line in ledger.lines() if line.word != SENT]
     did = Counter(line.key for line in lines if line.word == DID)
@@ -194,7 +198,7 @@ def _probe_of(key: str) -> str:
     return key_of(place.node, place.iteration, PROBE)
 
 
-def _nothing_overlaps(lines: Iterable[Line], died: dict[int, float], verdict: Verdict) -> None:
+def _nothing_overlaps(lines: Iterable[Line], died: Deaths, verdict: Verdict) -> None:
     """No two processes were in the same call at the same time."""
     calls: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
@@ -207,7 +211,8 @@ def _nothing_overlaps(lines: Iterable[Line], died: dict[int, float], verdict: Ve
                 for line in found
                 if line.word == END and line.pid == begin.pid and line.at >= begin.at
             ]
-            until = min(ends) if ends else died.get(begin.pid, begin.at)
+            deaths = [at for at in died.get(begin.pid, ()) if at >= begin.at]
+            until = min([*ends, *deaths], default=begin.at)
             spans.append((begin.at, until, begin.pid))
         spans.sort()
         for (_, until, one), (since, _, other) in pairwise(spans):

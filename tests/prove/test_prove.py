@@ -14,7 +14,7 @@ from handrail.accounts.models import Project
 from handrail.shared.failpoints import FAIL_POINTS
 from runbooks.models import Run, RunEvent, StepAttempt
 from tests import factories
-from tests.prove.judge import Verdict, completions, judge, stale_completions
+from tests.prove.judge import Deaths, Verdict, completions, judge, stale_completions
 from tests.prove.ledger import BEGIN, DID, END, Ledger
 from tests.prove.players import POINTS
 from tests.prove.proxy import COMMIT, Proxy
@@ -59,7 +59,7 @@ def ended(project: Project) -> Run:
     return factories.run(runbook, state="succeeded", is_open=False)
 
 
-def verdict(folder: Path, *lines: tuple[str, str], died: dict[int, float] | None = None) -> Verdict:
+def verdict(folder: Path, *lines: tuple[str, str], died: Deaths | None = None) -> Verdict:
     book = Ledger(folder / "ledger")
     for word, key in lines:
         book.write(word, key)
@@ -196,7 +196,18 @@ def test_one_after_the_death_of_the_other_is_fine(db: None, tmp_path: Path) -> N
     path = tmp_path / "ledger"
     path.mkdir()
     (path / "0000").write_text("begin\tk\t1\t1.0\nbegin\tk\t2\t2.0\nend\tk\t2\t4.0\n")
-    assert judge(Ledger(path), tmp_path / "told", {1: 1.5}).doubled == []
+    assert judge(Ledger(path), tmp_path / "told", {1: [1.5]}).doubled == []
+
+
+def test_whoever_gets_the_id_of_a_dead_process_has_not_begun_what_that_one_did(
+    db: None, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger"
+    path.mkdir()
+    (path / "0000").write_text("begin\tk\t1\t1.0\nbegin\tk\t2\t2.0\nend\tk\t2\t4.0\nend\tk\t1\t9.0\n")
+    found = judge(Ledger(path), tmp_path / "told", {1: [0.5, 1.5, 8.0], 2: [0.1]})
+    assert found.doubled == []
+    assert judge(Ledger(path), tmp_path / "told", {1: [0.5, 2.5]}).doubled != []
 
 
 def test_every_scenario_says_what_it_expects() -> None:
