@@ -19,6 +19,9 @@ from tests.bench.places import TOP
 MARK = "BENCH_PROCESS"
 """In the environment of a process and of all that it starts, however they group themselves."""
 
+LONGEST_STOP = 5.0
+"""Seconds that a family may take to stop."""
+
 LOOK_EVERY = 0.004
 """Seconds between two looks at whether all is done: the same for Handrail and for the floor."""
 
@@ -57,8 +60,14 @@ class Process:
         return found
 
     def pause(self) -> None:
-        """Stop the whole family where it stands: it costs nothing while the other side is measured."""
+        """Stop the whole family where it stands: it costs nothing while the other side is measured.
+
+        Returns when all of them have stopped: on another processor one goes on for a moment, and may take a lock.
+        """
         self._signal(signal.SIGSTOP)
+        deadline = time.perf_counter() + LONGEST_STOP
+        while not all(_stands(pid) for pid in self.family()) and time.perf_counter() < deadline:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -83,6 +92,15 @@ class Process:
         """Raise AssertionError with what it said if it has ended."""
         if self.popen is not None and self.popen.poll() is not None:
             raise AssertionError(f"{' '.join(self.arguments)} ended:\n{self.log.read_text()[-4000:]}")
+
+
+def _stands(pid: int) -> bool:
+    """Whether a process is stopped, or there is none any more."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "TtZX"
 
 
 def until(done: Callable[[], bool], *, within: float = 120.0, watch: Sequence[Process] = ()) -> None:
