@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from handrail.alerts.bodies import JsonValue, header
-from handrail.alerts.events import MAX_FINGERPRINT, AlertEvent
-from handrail.alerts.sources import Credentials, SourceKind, TrustLevel
+from handrail.alerts.bodies import JsonValue
+from handrail.alerts.events import AlertEvent
+from handrail.alerts.sources import Credentials, SourceKind, TrustLevel, id_in_headers
 from integrations.generic.parse import parse
 from integrations.generic.verify import verify
-
-# Standard Webhooks, the IETF's Idempotency-Key draft, and the habit of several vendors.
-_DELIVERY_HEADERS = ("Webhook-Id", "Idempotency-Key", "X-Webhook-Id", "X-Delivery-Id")
 
 
 class GenericSource:
@@ -34,11 +31,7 @@ class GenericSource:
 
     def delivery_id(self, headers: Mapping[str, str], _body: bytes) -> str | None:
         """The id in one of the usual headers, or None."""
-        for name in _DELIVERY_HEADERS:
-            value = header(headers, name).strip()
-            if value and len(value) <= MAX_FINGERPRINT:
-                return value
-        return None
+        return id_in_headers(headers)
 
 
 SOURCE: SourceKind = GenericSource()

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from handrail.alerts.authorization import check_authorization
-from handrail.alerts.bodies import JsonValue, header, read_json
+from handrail.alerts.bodies import JsonValue, read_json
 from handrail.alerts.errors import MappingError
-from handrail.alerts.events import MAX_FINGERPRINT, Message
-from handrail.alerts.sources import Credentials, SourceKind, TrustLevel
+from handrail.alerts.events import Message
+from handrail.alerts.sources import Credentials, SourceKind, TrustLevel, id_in_headers
 from handrail.alerts.text import bounded
 from handrail.shared.jsonvalue import storable
 
@@ -20,9 +20,6 @@ _PROOF = re.compile(
     r"auth|cookie|token|secret|signature|password|credential|(api|access|private)-?key", re.IGNORECASE
 )
 """What stands in the name of a header that may prove who sent it: no expression, and so no run, gets to see those."""
-
-# Standard Webhooks, the IETF's Idempotency-Key draft, and what GitHub and other vendors use.
-_DELIVERY_HEADERS = ("Webhook-Id", "Idempotency-Key", "X-Webhook-Id", "X-Delivery-Id", "X-GitHub-Delivery")
 
 
 class WebhookSource:
@@ -48,8 +45,7 @@ class WebhookSource:
 
     def delivery_id(self, headers: Mapping[str, str], _body: bytes) -> str | None:
         """The id in one of the usual headers, or None."""
-        ids = (header(headers, name).strip() for name in _DELIVERY_HEADERS)
-        return next((found for found in ids if found and len(found) <= MAX_FINGERPRINT), None)
+        return id_in_headers(headers, "X-GitHub-Delivery")
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from handrail.alerts.bodies import JsonValue
+from handrail.alerts.bodies import JsonValue, header
 from handrail.alerts.errors import UnknownSource, UnusableSecret
-from handrail.alerts.events import Told
+from handrail.alerts.events import MAX_FINGERPRINT, Told
 from handrail.alerts.text import shown
 
 
@@ -71,6 +71,16 @@ class SourceKind(Protocol):
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes, /) -> str | None:
         """The provider's own id of this delivery, equal for its retries, or None where it has none."""
+
+
+# Standard Webhooks, the IETF's Idempotency-Key draft, and the habit of several vendors.
+_ID_HEADERS = ("Webhook-Id", "Idempotency-Key", "X-Webhook-Id", "X-Delivery-Id")
+
+
+def id_in_headers(headers: Mapping[str, str], *more: str) -> str | None:
+    """A delivery's id in one of the usual headers, or in one of ``more``; None where there is none."""
+    found = (header(headers, name).strip() for name in (*_ID_HEADERS, *more))
+    return next((value for value in found if value and len(value) <= MAX_FINGERPRINT), None)
 
 
 @dataclass(frozen=True, slots=True)
