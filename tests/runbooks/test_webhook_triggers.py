@@ -149,6 +149,20 @@ def test_a_delivery_that_is_taken_up_again_starts_no_second_run(
     assert "Attached to run" in words(told)
 
 
+def test_its_verdict_is_one_commit_with_what_it_starts(
+    client: Client, project: Project, admin: Actor, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its own key would let a second run start."""
+    publish(admin, project, DEPLOYED + ", dedupe: {key: x, window: 1s, on_duplicate: start}")
+    monkeypatch.setattr(processing, "_finish", lambda *_: None)
+    delivery = Delivery.objects.get(pk=send(client, GOOD)["delivery"])
+    assert delivery.verdict == "processed"
+    [event] = processing.read_events("webhook", bytes(delivery.body), delivery.headers, {})
+    Run.objects.update(is_open=False)
+    assert processing._apply(event, delivery) == "webhook: applied before"
+    assert Run.objects.count() == 1
+
+
 def test_what_breaks_while_it_is_taken_is_tried_again_and_loses_nothing(
     client: Client, project: Project, admin: Actor, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

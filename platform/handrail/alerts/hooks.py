@@ -41,7 +41,7 @@ alert_changed: Hook[AlertChange] = Hook("alert_changed")
 class MessageReceived:
     """A message came, told in the transaction that holds all that follows from it.
 
-    It may be told again when that transaction failed, or when its process died before it could say that it is done.
+    It is told again when that transaction failed; the delivery's verdict is part of it.
     ``tell`` keeps what is decided about it, in words, with the delivery.
     """
 

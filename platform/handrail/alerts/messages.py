@@ -11,11 +11,14 @@ from handrail.shared.actors import Actor
 
 
 def apply(message: Message, delivery: Delivery, *, actor: Actor) -> str:
-    """Tell of one message in one transaction; returns what was made of it, in words.
-
-    Whoever is told makes sure that the same delivery twice does no more than once.
-    """
+    """Tell of one message, and write its verdict, in one transaction; returns what was made of it, in words."""
     told: list[str] = []
+    waiting = Delivery.objects.filter(pk=delivery.pk, verdict=Delivery.Verdict.RECEIVED)
     with transaction.atomic():
+        if not waiting.select_for_update(no_key=True).exists():
+            return f"{message.title}: applied before"
         message_received(MessageReceived(message=message, delivery=delivery, actor=actor, tell=told.append))
-    return f"{message.title}: {' '.join(told)}"
+        words = f"{message.title}: {' '.join(told)}"
+        # With what it has started: nobody who dies after this commit leaves it to be taken up again.
+        waiting.update(verdict=Delivery.Verdict.PROCESSED, explanation=[words], error="", due_at=None)
+    return words
