@@ -134,7 +134,8 @@ def _consider_all(change: IncidentChange, events: frozenset[str], tell: Callable
 def on_message(received: MessageReceived) -> None:
     """Start, attach to, or pass by the runbooks whose triggers listen to webhooks.
 
-    A delivery that is told again starts no second run: without a `dedupe` of its own, its run has its id as the key.
+    Without a `dedupe` of its own, its run has the delivery's id as its key. A delivery is told again only if nothing
+    of what it started was committed.
     """
     delivery, source = received.delivery, received.delivery.source
     actor = _account_of(source, received.actor)
@@ -249,11 +250,9 @@ def _key(occasion: Occasion) -> str:
 
 
 def _earlier_run(occasion: Occasion, key: str) -> Run | None:
-    """The open run with this key, else the newest within the window; of a delivery whichever it has started."""
+    """The open run with this key, else the newest within the window."""
     same = Run.objects.filter(runbook=occasion.runbook, dedupe_key=key)
     open_run = same.filter(is_open=True).first()
-    if open_run is None and occasion.trigger.dedupe is None and occasion.delivery is not None:
-        return same.first()
     if open_run is not None or occasion.trigger.dedupe is None:
         return open_run
     since = database_now() - timedelta(seconds=occasion.trigger.dedupe.window)

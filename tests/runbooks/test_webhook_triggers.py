@@ -135,20 +135,6 @@ def test_the_same_body_is_another_message_and_the_same_id_is_not(
     assert Run.objects.count() == 3
 
 
-@pytest.mark.parametrize("is_open", [True, False])
-def test_a_delivery_that_is_taken_up_again_starts_no_second_run(
-    client: Client, project: Project, admin: Actor, source: Source, is_open: bool
-) -> None:
-    publish(admin, project)
-    told = send(client, GOOD)
-    Run.objects.update(is_open=is_open)
-    # Its process died after the commit of the run, and before it could say that it was done.
-    Delivery.objects.update(verdict="received", due_at=database_now())
-    processing.process_by_id(told["delivery"])
-    assert Run.objects.count() == 1
-    assert "Attached to run" in words(told)
-
-
 def test_its_verdict_is_one_commit_with_what_it_starts(
     client: Client, project: Project, admin: Actor, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
