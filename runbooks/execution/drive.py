@@ -46,6 +46,11 @@ class Driver:
             lambda work: perform(work, heart), lambda work: perform(work, heart, aside=True), width
         )
 
+    def say_stopped(self) -> None:
+        """The process ends in order: nothing of its work goes on, and no beat says after this that it lives."""
+        self._heart.stop()
+        self.me.say_stopped()
+
     def drive(self, step_id: uuid.UUID) -> int:
         """Do the step that a hint names, and what follows it; how many calls were made.
 

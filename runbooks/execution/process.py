@@ -85,4 +85,4 @@ def forked() -> None:
 
 def say_stopped() -> None:
     """The process ends in order: nothing that it did goes on."""
-    driver().me.say_stopped()
+    driver().say_stopped()

@@ -233,7 +233,7 @@ def work(arena: Arena) -> None:
         return bool(ready) and driver.drive(random.choice(ready)) > 0
 
     _loop(arena, WORKER, act)
-    me.say_stopped()
+    driver.say_stopped()
 
 
 def sweep(arena: Arena) -> None:

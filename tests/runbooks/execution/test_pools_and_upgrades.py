@@ -11,11 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.test import Client
+from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from handrail.accounts.models import Project
+from runbooks.execution.drive import Driver
+from runbooks.execution.heart import Heart
+from runbooks.execution.worker import Me
 from runbooks.models import Run, StepAttempt, StepRun, Worker
 from tests import factories
 from tests.runbooks.execution.real_processes import Processes, ended, processes, step_in, until
@@ -114,6 +119,29 @@ def test_a_worker_that_drains_finishes_what_it_has_and_takes_nothing_new(
     assert step_in(run, "shift", "succeeded").owner == owner
     assert StepRun.objects.get(run=run, node="after").state == "ready"
     assert StepRun.objects.get(run=later, node="a").state == "ready"
+
+
+def test_no_beat_brings_back_a_process_that_said_that_it_stopped(settings: Settings) -> None:
+    settings.LEASE_SECONDS = 0.03
+    me, beating, going_on = Me.in_pools("default"), threading.Event(), threading.Event()
+    beats: set[threading.Thread] = set()
+
+    def slow_beat() -> None:
+        beats.add(threading.current_thread())
+        beating.set()
+        going_on.wait(60)
+        me.say_alive()
+
+    me.say_alive()
+    heart = Heart(me, also=slow_beat)
+    heart.start()
+    assert beating.wait(60)
+    ending = threading.Thread(target=lambda: (Driver(me, heart).say_stopped(), connection.close()))
+    ending.start()
+    going_on.set()
+    ending.join(60)
+    assert not any(beat.is_alive() for beat in beats)
+    assert Worker.objects.get(pk=me.id).stopped_at is not None
 
 
 def test_past_the_grace_it_is_killed_and_a_step_that_must_not_be_repeated_is_a_doubt(
