@@ -7,7 +7,7 @@ are one transaction; whoever comes later is told who decided. A timeout never ap
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,13 +15,15 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from handrail.accounts.models import Team, User
-from handrail.accounts.permissions import Permission, allows, authorize
+from handrail.accounts.permissions import Permission, allows, authorize, remembered
 from handrail.audit.actions import record
 from handrail.audit.queries import actors_on
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
 from handrail.shared.failpoints import reach
+from handrail.shared.statements.compiled import Compiled
+from handrail.shared.statements.writing import Batch, insert
 from runbooks import quorum
 from runbooks.engine import events as e
 from runbooks.escalating import plan_escalations
@@ -37,6 +39,8 @@ LONGEST_REASON = 1000
 EDITED_LATELY = timedelta(hours=24)
 """For so long whoever changed an alert source is an editor of the runs that its alerts start."""
 
+_UNSEEN = "There is no such approval, or you may not see it."
+
 _CLOSED = {
     Approval.State.APPROVED: "approved",
     Approval.State.REJECTED: "denied",
@@ -44,6 +48,26 @@ _CLOSED = {
     Approval.State.VOID: "void and asked anew",
     Approval.State.CANCELLED: "cancelled with its run",
 }
+
+# What a decision reads.
+_APPROVAL = Compiled(lambda approval: Approval.objects.order_by().filter(pk=approval))
+_LOCKED = Compiled(
+    lambda approval: (
+        Approval.objects.order_by().select_for_update(of=("self",)).select_related("step").filter(pk=approval)
+    )
+)
+_RUN_LOCKED = Compiled(
+    lambda run: (
+        Run.objects.order_by().select_for_update(of=("self",)).select_related("version").filter(pk=run)
+    )
+)
+_VOTE = Compiled(lambda approval, user: Vote.objects.order_by().filter(approval=approval, user=user))
+_ACCOUNT = Compiled(lambda user: User.objects.order_by().filter(pk=user))
+_TEAMS = Compiled(
+    lambda user, project: (
+        Team.objects.filter(project=project, members=user).order_by("slug").values_list("slug", flat=True)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +150,9 @@ def decide(
     run_id = _refuse_latecomer(approval_id, actor)
     with transaction.atomic():
         approval = _locked(approval_id, run_id)
-        authorize(actor, Permission.VIEW, approval)
+        with remembered():  # both are one look at their roles
+            authorize(actor, Permission.VIEW, approval)
+            barred = _why_barred(approval, actor)
         _refuse_closed(approval)
         now = database_now()
         if approval.expires_at is not None and approval.expires_at <= now:
@@ -136,10 +162,10 @@ def decide(
         earlier = _vote_of(approval, actor)
         if _is_valid(earlier):
             raise Conflict(f"You have already voted. {quorum.needs(approval)}.")
-        if why := _why_barred(approval, actor):
-            raise Forbidden(why)
+        if barred:
+            raise Forbidden(barred)
         voter = _voter(actor)
-        teams = _teams_of(voter, approval)
+        teams = list(_slugs_of_teams(voter, approval))
         if why := _why_not_asked(approval, voter, teams):
             raise Forbidden(why)
         if decision == Vote.Decision.DENY and not reason:
@@ -150,7 +176,10 @@ def decide(
         vote.decision, vote.reason, vote.inputs = decision, reason, values
         vote.at, vote.void_reason = now, ""
         # The approval is locked, so that nobody else has inserted one since: no savepoint is needed.
-        vote.save(force_insert=earlier is None, force_update=earlier is not None)
+        if earlier is None:
+            insert(vote)
+        else:
+            vote.save(force_update=True)
         result = _count(approval, vote, actor)
         reach("approval.before_commit")
     reach("approval.after_commit")
@@ -202,7 +231,7 @@ def expire_due(limit: int = 100) -> int:
         with transaction.atomic():
             approval = _locked(approval_id)
             if approval.state == Approval.State.PENDING:
-                _close(approval, Approval.State.EXPIRED, by="", channel="", reason="Nobody decided in time.")
+                _close(approval, Approval.State.EXPIRED, "Nobody decided in time.", at=database_now())
                 record(
                     Actor.system("sweeper"), "approval.expired", approval, data={"run": str(approval.run_id)}
                 )
@@ -246,13 +275,13 @@ def _mark_lost(approval_id: uuid.UUID) -> int:
 def close_open(run: Run, state: Approval.State, reason: str) -> None:
     """Close what a run still asks, as ``void`` or ``cancelled``; called by the engine inside its transaction."""
     for approval in Approval.objects.select_for_update().filter(run=run, state=Approval.State.PENDING):
-        _close(approval, state, by="", channel="", reason=reason)
+        _close(approval, state, reason, at=database_now())
 
 
 def void(approval_id: str, reason: str) -> None:
     """Take back an answer whose plan has changed; called by the engine's gate inside its transaction."""
     approval = Approval.objects.select_for_update().get(pk=approval_id)
-    _close(approval, Approval.State.VOID, by="", channel="", reason=reason)
+    _close(approval, Approval.State.VOID, reason, at=database_now())
 
 
 def lost_standing(approval_id: str) -> str:
@@ -260,7 +289,9 @@ def lost_standing(approval_id: str) -> str:
 
     Asked at the gate, inside its transaction; the votes that count no more are marked.
     """
-    approval = Approval.objects.prefetch_related("votes").get(pk=approval_id)
+    approval = _APPROVAL.first(uuid.UUID(approval_id))
+    if approval is None:
+        raise NotFound(_UNSEEN)
     lost = quorum.recheck(approval)
     if not lost or not quorum.missing_votes(approval):
         return ""
@@ -271,8 +302,10 @@ def _locked(approval_id: uuid.UUID, run_id: uuid.UUID | None = None) -> Approval
     """The approval under the lock of its run, which every change of a run takes first."""
     if run_id is None:
         run_id = Approval.objects.values_list("run_id", flat=True).get(pk=approval_id)
-    run = Run.objects.select_for_update().get(pk=run_id)
-    approval = Approval.objects.select_for_update().get(pk=approval_id)
+    run = _RUN_LOCKED.first(run_id)
+    approval = _LOCKED.first(approval_id)
+    if run is None or approval is None:
+        raise NotFound(_UNSEEN)
     approval.run = run
     return approval
 
@@ -282,9 +315,9 @@ def _refuse_latecomer(approval_id: uuid.UUID, actor: Actor) -> uuid.UUID:
 
     A crowd that presses the button would queue for the run's row, each with a connection of the pool in hand.
     """
-    approval = Approval.objects.filter(pk=approval_id).select_related("project").first()
+    approval = _APPROVAL.first(approval_id)
     if approval is None:
-        raise NotFound("There is no such approval, or you may not see it.")
+        raise NotFound(_UNSEEN)
     authorize(actor, Permission.VIEW, approval)
     _refuse_closed(approval)
     return approval.run_id
@@ -314,7 +347,7 @@ def _checked_inputs(approval: Approval, decision: str, given: Mapping[str, Json]
 
 def _vote_of(approval: Approval, actor: Actor) -> Vote | None:
     """Their vote, also one that is void."""
-    return approval.votes.filter(user_id=actor.user_id).first() if actor.user_id is not None else None
+    return _VOTE.first(approval.pk, actor.user_id) if actor.user_id is not None else None
 
 
 def _is_valid(vote: Vote | None) -> bool:
@@ -322,18 +355,14 @@ def _is_valid(vote: Vote | None) -> bool:
     return vote is not None and not vote.void_reason
 
 
-def _teams_of(voter: User, approval: Approval) -> list[str]:
-    return sorted(_slugs_of_teams(voter, approval))
-
-
-def _slugs_of_teams(voter: User, approval: Approval) -> Iterable[str]:
-    """Asked of the database only by whoever looks at them."""
-    return Team.objects.filter(project_id=approval.project_id, members=voter).values_list("slug", flat=True)
+def _slugs_of_teams(voter: User, approval: Approval) -> Iterator[str]:
+    """Asked of the database only by whoever looks at them; in alphabetical order."""
+    yield from _TEAMS.all(voter.pk, approval.project_id)
 
 
 def _voter(actor: Actor) -> User:
     """The account that decides; NotFound when it is gone."""
-    voter = User.objects.filter(pk=actor.user_id).first() if actor.user_id is not None else None
+    voter = _ACCOUNT.first(actor.user_id) if actor.user_id is not None else None
     if voter is None:
         raise NotFound("Your account no longer exists.")
     return voter
@@ -341,17 +370,21 @@ def _voter(actor: Actor) -> User:
 
 def _count(approval: Approval, vote: Vote, actor: Actor) -> DecisionResult:
     """Close the approval when the vote decides it, else tell what is missing."""
+
+    def close(state: Approval.State) -> None:
+        _close(approval, state, vote.reason, at=vote.at, by=vote.user_name, channel=vote.channel)
+
     decided = True
-    lost = quorum.recheck(approval)
+    lost = quorum.recheck(approval, sure_of=vote)
     if vote.decision == Vote.Decision.DENY:
-        _close(approval, Approval.State.REJECTED, by=vote.user_name, channel=vote.channel, reason=vote.reason)
+        close(Approval.State.REJECTED)
         message = "Denied. Nothing of it will run."
     elif missing := quorum.needs(approval):
         decided = False
         approval_changed(approval)
         message = f"Your approval counts. {missing}."
     else:
-        _close(approval, Approval.State.APPROVED, by=vote.user_name, channel=vote.channel, reason=vote.reason)
+        close(Approval.State.APPROVED)
         held = approval.run.state == Run.State.PAUSED
         message = "Approved. It runs when the run is resumed." if held else "Approved. It runs now."
     record(
@@ -374,11 +407,15 @@ def _in_words(lost: Iterable[Vote]) -> list[Json]:
     return [f"{vote.user_name} {vote.void_reason}" for vote in lost]
 
 
-def _close(approval: Approval, state: Approval.State, *, by: str, channel: str, reason: str) -> None:
-    approval.state = state
-    approval.decided_at = database_now()
+def _close(
+    approval: Approval, state: Approval.State, reason: str, *, at: datetime, by: str = "", channel: str = ""
+) -> None:
+    approval.state, approval.decided_at = state, at
     approval.decided_by, approval.decided_channel, approval.reason = by, channel, reason
-    approval.save(update_fields=["state", "decided_at", "decided_by", "decided_channel", "reason"])
+    names = ("state", "decided_at", "decided_by", "decided_channel", "reason")
+    batch = Batch()
+    batch.update(Approval, approval.pk, {name: getattr(approval, name) for name in names})
+    batch.execute()
     # The engine listens too: it moves the waiting step on in this very transaction.
     approval_changed(approval)
 

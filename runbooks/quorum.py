@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from django.db.models import prefetch_related_objects
+from functools import lru_cache
 
 from handrail.accounts.models import User
 from handrail.accounts.permissions import Permission, holdings
+from handrail.shared.statements.compiled import Compiled, prefetched
 from runbooks.models import Approval, Vote
 
 MAY_NOT = "may no longer approve in this project"
@@ -46,14 +46,15 @@ def asked_in_words(approval: Approval) -> str:
     return ", ".join(asked) or "the project's approvers"
 
 
-def recheck(approval: Approval) -> list[Vote]:
+def recheck(approval: Approval, *, sure_of: Vote | None = None) -> list[Vote]:
     """Take what has lost its standing out of the count; under the lock of the approval. The votes that count no more.
 
-    A voter who left one of several teams still counts, but not for that team.
+    A voter who left one of several teams still counts, but not for that team. ``sure_of``: a vote that was cast in
+    this transaction, whose voter's standing was looked at for it.
     """
-    prefetch_related_objects([approval], "votes")
+    prefetched(approval, "votes", _VOTES.all(approval.pk))
     lost: list[Vote] = []
-    now = standings([approval])
+    now = standings([approval], but=sure_of)
     for vote in approval.votes.all():
         found = now.get(vote.pk)
         if found is None or (not found.lost and found.teams == vote.teams):
@@ -65,16 +66,21 @@ def recheck(approval: Approval) -> list[Vote]:
     return lost
 
 
-def standings(approvals: Sequence[Approval]) -> dict[uuid.UUID, Standing]:
-    """The standing of every vote that counts so far, by its id; three queries at most for all of them."""
-    counted = [(approval, vote) for approval in approvals for vote in approval.votes.all() if vote.counts]
+def standings(approvals: Sequence[Approval], *, but: Vote | None = None) -> dict[uuid.UUID, Standing]:
+    """The standing of every vote that counts so far, ``but`` one, by its id; three queries at most for all of them."""
+    counted = [
+        (approval, vote)
+        for approval in approvals
+        for vote in approval.votes.all()
+        if vote.counts and vote != but
+    ]
     voters = {vote.user_id for _, vote in counted}
     if not voters:
         return {}
     able = holdings(voters, Permission.APPROVE)
     teams = _memberships(counted)
     named = any(approval.policy.get("users") for approval, _ in counted)
-    names = dict(User.objects.filter(pk__in=voters).values_list("pk", "username")) if named else {}
+    names = dict(_names(len(voters)).all(*voters)) if named else {}
     found: dict[uuid.UUID, Standing] = {}
     for approval, vote in counted:
         mine = {
@@ -112,8 +118,29 @@ def _memberships(counted: Iterable[tuple[Approval, Vote]]) -> set[tuple[uuid.UUI
     mattering = [(approval, vote) for approval, vote in counted if vote.teams or approval.policy.get("teams")]
     if not mattering:
         return set()
-    rows = User.objects.filter(
-        pk__in={vote.user_id for _, vote in mattering},
-        teams__project__in={approval.project_id for approval, _ in mattering},
+    voters = {vote.user_id for _, vote in mattering}
+    projects = {approval.project_id for approval, _ in mattering}
+    return set(_teams(len(voters), len(projects)).all(*voters, *projects))
+
+
+_VOTES = Compiled(lambda approval: Vote.objects.filter(approval=approval).order_by("at"))
+
+
+@lru_cache(maxsize=16)
+def _names(voters: int) -> Compiled[tuple[uuid.UUID, str]]:
+    """The user names of so many accounts."""
+    return Compiled(
+        lambda *users: User.objects.order_by().filter(pk__in=users[:voters]).values_list("pk", "username")
     )
-    return set(rows.order_by().values_list("pk", "teams__project", "teams__slug"))
+
+
+@lru_cache(maxsize=16)
+def _teams(voters: int, projects: int) -> Compiled[tuple[uuid.UUID, uuid.UUID, str]]:
+    """The teams of so many accounts in so many projects."""
+    return Compiled(
+        lambda *ids: (
+            User.objects.order_by()
+            .filter(pk__in=ids[:voters], teams__project__in=ids[voters : voters + projects])
+            .values_list("pk", "teams__project", "teams__slug")
+        )
+    )

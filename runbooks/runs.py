@@ -21,6 +21,8 @@ from handrail.shared.errors import Conflict, Invalid, NotFound
 from handrail.shared.failpoints import reach
 from handrail.shared.ids import new_id
 from handrail.shared.links import run_url
+from handrail.shared.statements.compiled import Compiled
+from handrail.shared.statements.literal import Literal
 from handrail.shared.statements.writing import insert_once
 from runbooks.acting import opened_run, visible_run
 from runbooks.engine import events as e
@@ -119,7 +121,7 @@ def _start(runbook: Runbook, inputs: dict[str, Json], actor: Actor, origin: Orig
         raise Invalid(f"The inputs do not fit: {problems[0]}", problems=found)
     pins = pins_of(runbook.project, definition, definition_of)
     run = _row(runbook, version, values, actor, origin)
-    if (existing := _open_with_key(run)) is not None:
+    if run.dedupe_key and (existing := open_with_key(runbook, run.dedupe_key)) is not None:
         return _the_same(existing)
     key_run(run, definition, automatic=origin.get("automatic", False))
     lock_places(run)
@@ -192,10 +194,18 @@ def _row(
     )
 
 
-def _open_with_key(run: Run) -> Run | None:
-    if not run.dedupe_key:
-        return None
-    return Run.objects.filter(runbook_id=run.runbook_id, dedupe_key=run.dedupe_key, is_open=True).first()
+def open_with_key(runbook: Runbook, key: str) -> Run | None:
+    """The run of this runbook with this key that is not over yet; there is one at most."""
+    return _OPEN_WITH_KEY.first(runbook.pk, key)
+
+
+_OPEN_WITH_KEY = Compiled(
+    lambda runbook, key: (
+        Run.objects.order_by()
+        .filter(runbook=runbook, dedupe_key=key, is_open=True)
+        .exclude(dedupe_key=Literal(""))
+    )
+)
 
 
 def _the_same(existing: Run) -> StartResult:
@@ -226,7 +236,7 @@ def _insert_once(run: Run) -> Run | None:
     """Insert the run; or the open run that has its key already."""
     if insert_once(run):
         return None
-    existing = Run.objects.filter(runbook_id=run.runbook_id, dedupe_key=run.dedupe_key, is_open=True).first()
+    existing = open_with_key(run.runbook, run.dedupe_key)
     if existing is None:
         # It has ended since; now nothing is in the way.
         run.save(force_insert=True)

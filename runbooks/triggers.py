@@ -24,6 +24,7 @@ from handrail.shared.clock import database_now
 from handrail.shared.errors import HandrailError
 from handrail.shared.ids import new_id, short
 from handrail.shared.links import runbook_url
+from handrail.shared.statements.compiled import Compiled
 from runbooks import runs
 from runbooks.execution.facts import alert_names, incident_names, webhook_names
 from runbooks.language import ExpressionError, condition, render
@@ -151,8 +152,14 @@ def on_message(received: MessageReceived) -> None:
 
 
 def _live_runbooks(project_id: uuid.UUID) -> list[Runbook]:
-    rows = Runbook.objects.filter(project_id=project_id, live__isnull=False, archived_at=None)
-    return list(rows.select_related("live", "project"))
+    return _LIVE.all(project_id)
+
+
+_LIVE = Compiled(
+    lambda project: Runbook.objects.filter(
+        project=project, live__isnull=False, archived_at=None
+    ).select_related("live", "project")
+)
 
 
 def _triggers(runbook: Runbook, tell: Callable[[str], None]) -> tuple[Trigger, ...]:
@@ -251,11 +258,11 @@ def _key(occasion: Occasion) -> str:
 
 def _earlier_run(occasion: Occasion, key: str) -> Run | None:
     """The open run with this key, else the newest within the window."""
-    same = Run.objects.filter(runbook=occasion.runbook, dedupe_key=key)
-    open_run = same.filter(is_open=True).first()
+    open_run = runs.open_with_key(occasion.runbook, key)
     if open_run is not None or occasion.trigger.dedupe is None:
         return open_run
     since = database_now() - timedelta(seconds=occasion.trigger.dedupe.window)
+    same = Run.objects.filter(runbook=occasion.runbook, dedupe_key=key)
     return same.filter(created_at__gte=since).order_by("-created_at").first()
 
 

@@ -18,6 +18,7 @@ from handrail.outbox.errors import Retry, Undeliverable
 from handrail.outbox.models import OutboxMessage
 from handrail.shared.errors import NotFound
 from handrail.shared.links import approval_url
+from handrail.shared.statements.compiled import Compiled
 from handrail.vault.redaction import Redactor
 from integrations.pagerduty.client import Refused, send_event
 from integrations.pagerduty.kind import EVENTS_NAME, NOTICES
@@ -61,10 +62,19 @@ def on_approval_changed(approval: Approval) -> None:
     """Resolve the alerts of an approval that is decided."""
     if approval.state == Approval.State.PENDING:
         return
-    paged = Escalation.objects.filter(approval=approval, done_at__isnull=False).values_list("to", flat=True)
-    for name in sorted({to["pagerduty"] for to in paged if to.get("pagerduty")}):
+    for name in sorted({to["pagerduty"] for to in _PAGED.all(approval.pk) if to.get("pagerduty")}):
         project = Project(pk=approval.project_id)
         _put(project, name, f"approval:{approval.pk}", approval_url(approval.pk), "")
+
+
+_PAGED = Compiled(
+    lambda approval: (
+        Escalation.objects.order_by()
+        .filter(approval=approval, done_at__isnull=False)
+        .values_list("to", flat=True)
+    )
+)
+"""To whom an approval was passed on."""
 
 
 def _put(project: Project, connection: str, key: str, url: str, summary: str) -> None:

@@ -6,7 +6,7 @@ import uuid
 
 import structlog
 
-from handrail.accounts.permissions import Permission, allows, authorize
+from handrail.accounts.permissions import Permission, authorize
 from handrail.outbox.errors import Retry, Undeliverable
 from handrail.shared.actors import Actor
 from handrail.shared.errors import HandrailError, NotFound
@@ -49,17 +49,6 @@ def ask(click: Click, decision: str, actor: Actor) -> str:
         # The placeholder leads to the web; somebody may also just have closed it.
         log.info("slack_modal_not_filled", approval=str(click.approval_id), reason=str(error))
     return ""
-
-
-def too_late(approval_id: uuid.UUID, actor: Actor) -> str:
-    """Who decided, when and where, if the actor may know and it is decided; else empty.
-
-    Read without a lock: a crowd that presses a button after the decision must not queue for the row's lock.
-    """
-    approval = approval_row(approval_id)
-    if approval is None or approval.state == Approval.State.PENDING:
-        return ""
-    return _closed(approval) if allows(actor, Permission.VIEW, approval) else ""
 
 
 def specs_of(approval_id: uuid.UUID) -> tuple[InputSpec, ...]:

@@ -26,6 +26,7 @@ from handrail.shared.clock import now
 from handrail.shared.errors import HandrailError, Invalid
 from handrail.shared.links import approval_url
 from handrail.shared.problems import problem
+from handrail.shared.statements.compiled import Compiled
 from integrations.slack import asking, modal, payloads
 from integrations.slack.card import APPROVE, APPROVE_WITH_INPUTS, DENY
 from integrations.slack.messages import CHANNEL
@@ -44,6 +45,10 @@ MAX_BODY = 1_000_000
 ACTIONS = frozenset({APPROVE, APPROVE_WITH_INPUTS, DENY})
 
 REMEMBERED_FOR = timedelta(seconds=30)
+
+_HEARD = Compiled(
+    lambda since: SlackCallback.objects.order_by().filter(received_at__gt=since).values_list("pk")[:1]
+)
 
 
 @csrf_exempt
@@ -94,16 +99,12 @@ def _clicked(click: Click, request: HttpRequest) -> None:
 
 def _approve(click: Click, actor: Actor, *, is_retry: bool) -> None:
     """Vote; whoever may not, or comes too late, is told so in private."""
-    answer = asking.too_late(click.approval_id, actor)
-    if not answer:
-        try:
-            decide(click.approval_id, actor=actor, decision="approve")
-        except HandrailError as error:
-            answer = error.message
-    if (
-        answer and not is_retry
-    ):  # a repeated callback finds its own vote: nothing that the person should hear of
-        _tell(click, answer)
+    try:
+        decide(click.approval_id, actor=actor, decision="approve")
+    except HandrailError as error:
+        # A repeated callback finds its own vote: nothing that the person should hear of.
+        if not is_retry:
+            _tell(click, error.message)
 
 
 def _submitted(submission: Submission, request: HttpRequest) -> HttpResponse:
@@ -200,5 +201,5 @@ def _is_about_to_be_told(key: str, more: dict[str, str]) -> bool:
 def _remember(kind: str) -> None:
     """Note that Slack reaches us, at most every half minute."""
     at = now()
-    if not SlackCallback.objects.filter(received_at__gt=at - REMEMBERED_FOR).exists():
+    if not _HEARD.rows(at - REMEMBERED_FOR):
         SlackCallback.objects.update_or_create(pk=1, defaults={"received_at": at, "kind": kind})

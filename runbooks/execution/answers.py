@@ -34,7 +34,7 @@ def on_approval(approval: Approval) -> None:
     if not isinstance(step, ApprovalStep):
         return
     inputs: dict[str, Json] = {}
-    for vote in approval.votes.order_by("at"):
+    for vote in approval.votes.all():
         if vote.counts:
             inputs |= vote.inputs
     transition.record(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.actors import CONSOLE
-from handrail.accounts.models import User
+from handrail.accounts.models import Project, User
+from handrail.alerts.models import Source as AlertSource
 from handrail.audit.actions import record
 from handrail.audit.models import AuditEntry, AuditHead
 from handrail.outbox.models import OutboxMessage
@@ -24,6 +26,7 @@ from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import Batch, Lost, insert, insert_once
 from handrail.shared.wakeups import wake
 from runbooks.models import StepRun
+from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,6 +109,57 @@ def test_a_compiled_query_is_compiled_once_and_asks_about_any_ids() -> None:
     assert question.rows(ada.pk, bob.pk) == [("ada",), ("bob",)]
     assert question.rows(eve.pk, uuid.uuid4()) == [("eve",)]
     assert len(built) == 1
+
+
+def test_what_a_compiled_query_gives_is_what_the_orm_gives(project: Project) -> None:
+    moment = database_now()
+    source = AlertSource.objects.create(
+        project=project, kind="generic", name="prod", key_digest="d" * 64, run_as=factories.person()
+    )
+
+    def of(name: str, since: datetime) -> Any:
+        rows = AlertSource.objects.filter(name=name, created_at__gt=since, project__slug="shop")
+        return rows.select_related("project", "run_as").order_by("pk")[:1]
+
+    question = Compiled(of)
+    for name, since in (
+        ("prod", moment - timedelta(days=1)),
+        ("prod", moment + timedelta(days=1)),
+        ("x", moment),
+    ):
+        assert question.all(name, since) == list(of(name, since))
+    found = question.first("prod", moment - timedelta(days=1))
+    assert found is not None
+    assert as_dict(found) == as_dict(AlertSource.objects.get(pk=source.pk))
+    with CaptureQueriesContext(connection) as captured:
+        assert found.project.slug == "shop"
+        assert found.run_as.is_active
+    assert not captured.captured_queries
+    plain = Compiled(
+        lambda of: AlertSource.objects.order_by().filter(project=of).values_list("settings", flat=True)
+    )
+    assert plain.all(project.pk) == [source.settings]
+
+
+def test_a_compiled_query_serves_every_thread(project: Project) -> None:
+    question = Compiled(lambda slug: Project.objects.filter(slug=slug))
+    found: list[Project | None] = [question.first("shop")]
+
+    def ask() -> None:
+        found.append(question.first("shop"))
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(60)
+    assert found == [project, project]
+
+
+def test_a_value_that_does_not_stay_as_it_is_is_refused() -> None:
+    with pytest.raises(ValueError, match="as they are"):
+        Compiled(lambda name: User.objects.filter(username__startswith=name)).all("ad")
+    with pytest.raises(TypeError, match="int"):
+        Compiled(lambda n: User.objects.filter(username=n)).all(7)  # type: ignore[arg-type]
 
 
 def test_a_moment_survives_with_its_microseconds() -> None:

@@ -7,9 +7,11 @@ approve, the last editor neither) is asked where the duty is, by identity, after
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.db import models
@@ -92,13 +94,23 @@ def holders(project: Project, permission: Permission) -> QuerySet[User]:
 
 def holdings(users: Collection[uuid.UUID], permission: Permission) -> set[tuple[uuid.UUID, uuid.UUID]]:
     """Which of these accounts hold ``permission`` in which projects, as pairs of ids; only active ones. One query."""
-    grants = {"permission__codename": permission.value}
+    return set(_holdings(len(users)).all(permission.value, *users)) if users else set()
+
+
+@lru_cache(maxsize=16)
+def _holdings(count: int) -> Compiled[tuple[uuid.UUID, uuid.UUID]]:
+    """The question about so many accounts."""
+    return Compiled(lambda codename, *users: _holdings_of(codename, users[:count]))
+
+
+def _holdings_of(codename: str, users: Sequence[uuid.UUID]) -> QuerySet[Any, tuple[uuid.UUID, uuid.UUID]]:
+    grants = {"permission__codename": codename}
     direct = ProjectUserPermission.objects.filter(user__in=users, user__is_active=True, **grants)
     by_team = ProjectGroupPermission.objects.filter(
         **grants, group__user__in=users, group__user__is_active=True
     )
     pairs = direct.order_by().values_list("user_id", "content_object_id")
-    return set(pairs.union(by_team.order_by().values_list("group__user", "content_object_id")))
+    return pairs.union(by_team.order_by().values_list("group__user", "content_object_id"))
 
 
 @contextmanager

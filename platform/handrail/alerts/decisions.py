@@ -10,6 +10,7 @@ from datetime import datetime
 from handrail.alerts.models import Alert
 from handrail.alerts.text import bounded
 from handrail.shared.clock import now
+from handrail.shared.statements.writing import Batch
 
 MAX_DECISIONS = 50
 MAX_TEXT = 500
@@ -42,7 +43,9 @@ def gathered(alert: Alert) -> Iterator[None]:
 
 
 def _write(alert: Alert) -> None:
-    Alert.objects.filter(pk=alert.pk).update(decisions=alert.decisions)
+    batch = Batch()
+    batch.update(Alert, alert.pk, {"decisions": alert.decisions})
+    batch.execute_at_once()
 
 
 def words_since(alert: Alert, moment: datetime) -> str:

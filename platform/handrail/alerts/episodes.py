@@ -14,6 +14,7 @@ from handrail.alerts.models import Alert, Delivery
 from handrail.alerts.placing import environment_of, service_of
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
+from handrail.shared.statements.compiled import Compiled
 from handrail.shared.statements.writing import insert, insert_once
 
 LATE_DUPLICATE = timedelta(minutes=15)
@@ -21,6 +22,23 @@ LATE_DUPLICATE = timedelta(minutes=15)
 
 EARLIEST_START = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_VALUE = 200
+
+
+_OPEN = Compiled(
+    lambda source, fingerprint: (
+        Alert.objects.order_by()
+        .select_for_update(no_key=True, of=("self",))
+        .select_related("source", "project", "service", "environment")
+        .filter(source=source, fingerprint=fingerprint, is_open=True)
+    )
+)
+_ENDED = Compiled(
+    lambda source, fingerprint: (
+        Alert.objects.filter(source=source, fingerprint=fingerprint, is_open=False)
+        .only("last_event_at", "last_delivery_id", "started_at")
+        .order_by("-last_event_at")[:1]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +80,7 @@ def apply(event: AlertEvent, delivery: Delivery, *, actor: Actor) -> str:
 
 
 def _open_episode(delivery: Delivery, fingerprint: str) -> Alert | None:
-    return (
-        Alert.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("source", "project", "service", "environment")
-        .filter(source=delivery.source_id, fingerprint=fingerprint, is_open=True)
-        .first()
-    )
+    return _OPEN.first(delivery.source_id, fingerprint)
 
 
 def _open(applying: _Applying) -> str:
@@ -127,12 +140,7 @@ def _late_duplicate(applying: _Applying) -> str:
     sender's retry, from our own. Where the kind's start time names the episode, the copy bears the same one.
     """
     event, delivery = applying.event, applying.delivery
-    last = (
-        Alert.objects.filter(source=delivery.source_id, fingerprint=event.fingerprint, is_open=False)
-        .only("last_event_at", "last_delivery_id", "started_at")
-        .order_by("-last_event_at")
-        .first()
-    )
+    last = _ENDED.first(delivery.source_id, event.fingerprint)
     if last is None:
         return ""
     if last.last_event_at > delivery.received_at or last.last_delivery_id == delivery.pk:

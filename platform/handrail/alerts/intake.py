@@ -19,6 +19,8 @@ from handrail.alerts.sources import Credentials, TrustLevel
 from handrail.alerts.text import bounded
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now
+from handrail.shared.statements.compiled import Compiled
+from handrail.shared.statements.writing import insert
 from handrail.shared.wakeups import wake
 from handrail.vault.references import SecretNotFound, resolve
 
@@ -35,6 +37,20 @@ PROCESS_TASK = "alerts.process_delivery"
 MAX_HEADERS = 60
 MAX_HEADER = 1_000
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
+
+
+_KNOWN = Compiled(
+    lambda source, provider_id, digest: Delivery.objects.filter(
+        source=source, provider_id=provider_id, body_sha256=digest
+    ).order_by("-received_at")[:1]
+)
+_SAME_BODY = Compiled(
+    lambda source, digest: (
+        Delivery.objects.select_for_update(no_key=True, of=("self",))
+        .filter(source=source, body_sha256=digest, body_removed_at=None)
+        .order_by("-received_at")[:1]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,7 @@ def _store(incoming: _Incoming) -> Receipt:
 
 def _new_delivery(incoming: _Incoming, *, at_once: bool) -> Delivery:
     moment = database_now()
-    return Delivery.objects.create(
+    delivery = Delivery(
         source=incoming.source,
         received_at=moment,
         last_seen_at=moment,
@@ -160,15 +176,15 @@ def _new_delivery(incoming: _Incoming, *, at_once: bool) -> Delivery:
         due_at=moment + LEASE if at_once else moment,
         trace_id=incoming.trace_id[:32],
     )
+    insert(delivery)
+    return delivery
 
 
 def _known_delivery(incoming: _Incoming) -> Delivery | None:
     """The first key: the provider's own id, as long as it names the same bytes."""
     if not incoming.provider_id:
         return None
-    return Delivery.objects.filter(
-        source=incoming.source, provider_id=incoming.provider_id, body_sha256=incoming.digest
-    ).first()
+    return _KNOWN.first(incoming.source.pk, incoming.provider_id, incoming.digest)
 
 
 def _repeated_body(incoming: _Incoming) -> Delivery | None:
@@ -179,12 +195,7 @@ def _repeated_body(incoming: _Incoming) -> Delivery | None:
     """
     if incoming.provider_id or (incoming.events is None and not incoming.problem):
         return None
-    earlier = (
-        Delivery.objects.select_for_update(no_key=True, of=("self",))
-        .filter(source=incoming.source, body_sha256=incoming.digest, body_removed_at=None)
-        .order_by("-received_at")
-        .first()
-    )
+    earlier = _SAME_BODY.first(incoming.source.pk, incoming.digest)
     if earlier is None:
         return None
     if incoming.problem:

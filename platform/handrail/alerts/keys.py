@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from handrail.accounts.secrets import digest_of
 from handrail.alerts.models import Source
 from handrail.shared.clock import now
 from handrail.shared.links import absolute
+from handrail.shared.statements.compiled import Compiled
 
 KEY_BYTES = 32
 OVERLAP = timedelta(hours=24)
@@ -36,6 +37,13 @@ def find_source(kind: str, key: str) -> Source | None:
     """
     if not _SHAPE.fullmatch(key):
         return None
-    wanted = digest_of(key)
-    still = Q(previous_key_digest=wanted, previous_key_expires_at__gt=now())
-    return Source.objects.filter(Q(key_digest=wanted) | still, kind=kind).select_related("project").first()
+    return _SOURCE.first(kind, digest_of(key), now())
+
+
+def _source(kind: str, digest: str, moment: datetime) -> QuerySet[Source]:
+    still = Q(previous_key_digest=digest, previous_key_expires_at__gt=moment)
+    found = Source.objects.filter(Q(key_digest=digest) | still, kind=kind)
+    return found.select_related("project", "run_as").order_by("pk")[:1]
+
+
+_SOURCE = Compiled(_source)

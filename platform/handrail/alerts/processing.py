@@ -24,6 +24,7 @@ from handrail.alerts.settings import read_settings
 from handrail.letters import actions as letters
 from handrail.shared.actors import Actor, ActorKind, Channel
 from handrail.shared.clock import database_now
+from handrail.shared.statements.writing import Batch
 
 log = structlog.get_logger(__name__)
 
@@ -140,19 +141,23 @@ def _claim(delivery_id: uuid.UUID | str) -> Delivery | None:
 
 
 def _finish(delivery: Delivery, words: Sequence[str], failures: Sequence[str]) -> None:
-    row = Delivery.objects.filter(pk=delivery.pk, verdict=Verdict.RECEIVED)
+    def write(**columns: object) -> None:
+        batch = Batch()
+        batch.update(Delivery, delivery.pk, columns, where={"verdict": Verdict.RECEIVED})
+        batch.execute_at_once()
+
     explanation = _bounded([*words, *failures])
     if not failures:
-        row.update(verdict=Verdict.PROCESSED, explanation=explanation, error="", due_at=None)
+        write(verdict=Verdict.PROCESSED, explanation=explanation, error="", due_at=None)
         delivery.verdict, delivery.explanation = Verdict.PROCESSED, explanation
         return
     error = failures[0][:1_000]
     if delivery.attempts >= MAX_ATTEMPTS:
-        row.update(explanation=explanation)
+        write(explanation=explanation)
         bury(delivery, f"Given up after {delivery.attempts} attempts: {error}")
         return
     delay = timedelta(seconds=min(300.0, 2.0 ** min(delivery.attempts, 9)))
-    row.update(explanation=explanation, error=error, due_at=database_now() + delay)
+    write(explanation=explanation, error=error, due_at=database_now() + delay)
 
 
 def _bounded(words: list[str]) -> list[str]:

@@ -10,15 +10,22 @@ from handrail.incidents.models import Incident, IncidentAlert, TimelineEvent
 from handrail.incidents.severities import severity_of_alert, worse
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.links import alert_url
+from handrail.shared.statements.compiled import Compiled
 from handrail.shared.statements.writing import insert
 
 MAX_REASON = 500
+
+_LINK = Compiled(
+    lambda incident, alert: (
+        IncidentAlert.objects.order_by().filter(incident=incident, alert=alert).values_list("pk")[:1]
+    )
+)
 
 
 def join(row: Incident, alert: Alert, why: str, *, actor: Actor, at: datetime) -> Incident:
     """Join the locked incident; joining again only brings severity and start up to date."""
     # Under the incident's lock nobody else can join it in between.
-    if not IncidentAlert.objects.filter(incident=row, alert=alert).exists():
+    if not _LINK.rows(row.pk, alert.pk):
         reason = timeline.shortened(why, MAX_REASON)
         insert(IncidentAlert(incident=row, alert=alert, joined_at=at, reason=reason))
         _tell(row, alert, actor, at)

@@ -23,9 +23,26 @@ from handrail.incidents.numbering import lock_project
 from handrail.incidents.severities import severity_of_alert
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
+from handrail.shared.statements.compiled import Compiled
+from handrail.shared.statements.reading import fetch
+from handrail.shared.statements.shapes import table
 
 REOPEN_WITHIN = timedelta(minutes=30)
 STORM_WINDOW = timedelta(minutes=10)
+
+
+_OPEN = Compiled(
+    lambda project, key: (
+        Incident.objects.order_by().filter(project=project, key=key, is_open=True).only("pk")[:1]
+    )
+)
+_LAST = Compiled(
+    lambda project, key: (
+        Incident.objects.filter(project=project, key=key)
+        .select_related("merged_into")
+        .order_by("-is_open", "-number")[:1]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +94,7 @@ def _route(change: AlertChange) -> None:
 
 
 def _open_incident(alert: Alert, key: str) -> Incident | None:
-    found = Incident.objects.filter(project=alert.project_id, key=key, is_open=True).only("pk").first()
+    found = _OPEN.first(alert.project_id, key)
     if found is None:
         return None
     row = transitions.lock(found)
@@ -86,8 +103,7 @@ def _open_incident(alert: Alert, key: str) -> Incident | None:
 
 def _last_incident(alert: Alert, key: str) -> Incident | None:
     """The open incident of the key, else the newest."""
-    rows = Incident.objects.filter(project=alert.project_id, key=key).select_related("merged_into")
-    return rows.order_by("-is_open", "-number").first()
+    return _LAST.first(alert.project_id, key)
 
 
 def _by_the_last_one(routing: _Routing, last: Incident | None) -> None:
@@ -195,8 +211,12 @@ def _title(alert: Alert) -> str:
 def _over_budget(alert: Alert) -> bool:
     """Whether the project's budget of new incidents is used up; exact, as the project is locked."""
     since = now() - STORM_WINDOW
-    opened = Incident.objects.filter(project=alert.project_id, created_at__gt=since).exclude(key="")
-    return opened.count() >= settings.INCIDENT_BUDGET
+    text = [
+        "SELECT count(*) FROM",
+        table(Incident),
+        "WHERE project_id = %s AND created_at > %s AND key <> ''",
+    ]
+    return int(fetch(" ".join(text), [alert.project_id, since])[0][0]) >= settings.INCIDENT_BUDGET
 
 
 def _gather(routing: _Routing) -> None:

@@ -16,6 +16,7 @@ from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.clock import database_now, now
 from handrail.shared.errors import Conflict, Invalid
+from handrail.shared.statements.compiled import Compiled
 
 MAX_REASON = 500
 
@@ -42,11 +43,20 @@ _CHANGES: dict[Verb, ChangeKind] = {
 
 def lock(incident: Incident) -> Incident:
     """The incident's row, fresh and locked until the transaction ends."""
-    return (
-        Incident.objects.select_for_update(no_key=True, of=("self",))
+    row = _LOCKED.first(incident.pk)
+    if row is None:
+        raise Incident.DoesNotExist
+    return row
+
+
+_LOCKED = Compiled(
+    lambda incident: (
+        Incident.objects.order_by()
+        .select_for_update(no_key=True, of=("self",))
         .select_related("project", "service", "environment")
-        .get(pk=incident.pk)
+        .filter(pk=incident)
     )
+)
 
 
 @transaction.atomic

@@ -146,8 +146,8 @@ def test_a_late_clicker_hears_who_decided_and_where(
     decide(approval.pk, actor=factories.actor(max_), decision="approve")
     fake.slack.clicks.click(user="U0LIN", channel=channel, ts=ts, action_id=APPROVE)
     [note] = notes(slack)
-    assert note.startswith("Already approved by max at")
-    assert note.endswith("UTC (web).")
+    assert note.startswith("Already approved by max (web) at")
+    assert note.endswith("UTC.")
 
 
 def test_the_starter_hears_why_not(fake: Server, slack: Workspace, project: Project, lin: User) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Expression
 
-_PLAIN = re.compile(r"[a-z_]+")
+_PLAIN = re.compile(r"[a-z_]*")
 
 
 class Literal(Expression):
     """A word of the product's own, such as a state, as the text of the query says it; never what somebody sent."""
 
     def __init__(self, word: str) -> None:
-        """ValueError for anything but small letters and underscores."""
+        """ValueError for anything but small letters and underscores; nothing at all is the empty text."""
         if not _PLAIN.fullmatch(word):
             raise ValueError(f"{word!r} may not stand in a query's text")
         super().__init__()

@@ -31,7 +31,7 @@ def fetch(text: str, values: Sequence[Value]) -> list[Row]:
         return cast("list[Row]", cursor.fetchall())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _numbered(text: str) -> str:
     """The text for a cursor that binds on the server's side: its places have numbers."""
     first, *others = text.split("%s")

@@ -20,11 +20,11 @@ from django.db.backends.utils import CursorWrapper
 from handrail.shared.clock import steady, tell_time
 from handrail.shared.statements.shapes import Shape, alone, once, together
 
-Parameter = bool | int | float | str | uuid.UUID | datetime | None
+Parameter = bool | int | float | str | bytes | uuid.UUID | datetime | None
 """What goes to the driver."""
 
 Value = object
-"""What a column may be given: text, numbers, times, ids, None, and JSON data for a JSON column."""
+"""What a column may be given: text, numbers, times, ids, bytes, None, and JSON data for a JSON column."""
 
 
 MOST_ROWS = 500
@@ -218,8 +218,10 @@ def _divided_by_zero(error: DataError) -> bool:
 
 
 def _as_text(value: Value) -> Parameter:
-    """The value as text: so every value of a column has one type, and a prepared statement serves them all."""
-    if value is None or type(value) is str:
+    """The value as text, unless it is bytes: so every value of a column has one type, and a prepared statement serves
+    them all.
+    """
+    if value is None or type(value) is str or type(value) is bytes:
         return value
     if isinstance(value, Enum):
         return str(value.value)
@@ -253,7 +255,7 @@ def adapted(value: Value, vendor: str | None = None) -> Parameter:
     """The value as this database's driver takes it. TypeError for what no column holds."""
     if isinstance(value, Enum):
         return str(value.value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
     vendor = vendor or connection.vendor
     if isinstance(value, uuid.UUID):
