@@ -171,6 +171,7 @@ def _check_start_at(run: Run) -> None:
 def _row(
     runbook: Runbook, version: RunbookVersion, values: dict[str, Json], actor: Actor, origin: Origin
 ) -> Run:
+    """The run as it will be inserted, but for when it was created: that is decided under the locks."""
     return Run(
         id=new_id(),
         project=runbook.project,
@@ -190,7 +191,6 @@ def _row(
         priority=origin.get("priority", PEOPLE),
         start_at=origin.get("start_at"),
         trace_id=actor.trace_id[:32],
-        created_at=database_now(),
     )
 
 

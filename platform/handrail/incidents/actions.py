@@ -61,6 +61,7 @@ def open_incident(
         trace_id=actor.trace_id,
         data={"reported_by": actor.name, "human": actor.kind is ActorKind.USER},
     )
+    lock_project(project)
     incident = opening.create(project, told, actor=actor)
     if actor.kind is ActorKind.USER:
         # A human who reports it has seen it.

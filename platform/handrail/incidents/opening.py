@@ -15,7 +15,7 @@ from handrail.catalog.models import Environment, Service
 from handrail.incidents import timeline
 from handrail.incidents.lifecycle import Status
 from handrail.incidents.models import Incident
-from handrail.incidents.numbering import lock_project, next_number
+from handrail.incidents.numbering import next_number
 from handrail.shared.actors import Actor
 from handrail.shared.statements.writing import insert
 
@@ -42,11 +42,10 @@ class Opening:
 
 @transaction.atomic(savepoint=False)
 def create(project: Project, opening: Opening, *, actor: Actor) -> Incident:
-    """The new incident's row and its first timeline event, under the project's lock.
+    """The new incident's row and its first timeline event; the caller has the project's lock.
 
     The caller tells the hook and then calls :func:`audited`, so that the audit head is locked last.
     """
-    lock_project(project)
     incident = Incident(
         project=project,
         number=next_number(project),
