@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.actors import CONSOLE
@@ -153,6 +154,14 @@ def test_a_compiled_query_serves_every_thread(project: Project) -> None:
     thread.start()
     thread.join(60)
     assert found == [project, project]
+
+
+def test_rows_are_locked_inside_of_a_transaction_only(project: Project) -> None:
+    question = Compiled(lambda slug: Project.objects.select_for_update().filter(slug=slug))
+    with transaction.atomic():
+        assert question.first("shop") == project
+    with pytest.raises(TransactionManagementError, match="inside of a transaction"):
+        question.first("shop")
 
 
 def test_a_value_that_does_not_stay_as_it_is_is_refused() -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models import QuerySet
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
 
 from handrail.shared.statements.reading import Row, fetch
 from handrail.shared.statements.writing import adapted
@@ -36,13 +37,12 @@ class Compiled(Generic[Found]):
 
     def rows(self, *values: Asked) -> list[Row]:
         """What the driver gives for these values, as it gives it."""
-        plan = self._planned(values)
-        return fetch(plan.text, plan.filled(values))
+        return self._planned(values).rows(values)
 
     def all(self, *values: Asked) -> list[Found]:
         """What the query gives for these values: instances with what it joins, or tuples, or plain values."""
         plan = self._planned(values)
-        rows = fetch(plan.text, plan.filled(values))
+        rows = plan.rows(values)
         return list(plan.iterable(_Answered(plan.compiler, rows))) if rows else []
 
     def first(self, *values: Asked) -> Found | None:
@@ -59,7 +59,8 @@ class Compiled(Generic[Found]):
             places = tuple(known.get(value, (value,)) for value in given)
             if missing := set(range(len(marks))).difference(one for one in places if isinstance(one, int)):
                 raise ValueError(f"the query does not ask about its values {sorted(missing)} as they are")
-            self._plan = _Plan(text, places, compiler, cast("Any", built)._iterable_class)  # noqa: SLF001
+            iterable = cast("Any", built)._iterable_class  # noqa: SLF001
+            self._plan = _Plan(text, places, compiler, iterable, locks=built.query.select_for_update)
         return self._plan
 
 
@@ -71,9 +72,13 @@ class _Plan:
     places: tuple[int | tuple[object], ...]
     compiler: SQLCompiler
     iterable: Callable[[_Answered], Any]
+    locks: bool
 
-    def filled(self, values: Sequence[Asked]) -> list[object]:
-        return [values[one] if isinstance(one, int) else one[0] for one in self.places]
+    def rows(self, values: Sequence[Asked]) -> list[Row]:
+        """Ask; TransactionManagementError for a lock that would end with its own statement."""
+        if self.locks and not connection.in_atomic_block:
+            raise TransactionManagementError("rows are locked inside of a transaction only")
+        return fetch(self.text, [values[one] if isinstance(one, int) else one[0] for one in self.places])
 
 
 @dataclass(slots=True)
