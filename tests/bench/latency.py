@@ -19,11 +19,13 @@ from handrail.accounts.actions import assign_role, create_service_account
 from handrail.accounts.actors import CONSOLE
 from handrail.accounts.models import LinkedIdentity, User
 from handrail.alerts.actions import create_source
+from handrail.outbox.models import OutboxMessage
 from integrations.slack.card import APPROVE
 from integrations.slack.verify import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
-from runbooks.models import Approval
+from runbooks.models import Approval, Run
 from tests.bench.marks import Marks
 from tests.bench.measuring import Figure, in_turn, medians, percentile
+from tests.bench.processes import until
 from tests.bench.sides import Sides
 from tests.bench.stage import Stage
 
@@ -97,6 +99,15 @@ class Track:
             found.append(medians(f"{name}_{word}", values, floors))
         return found
 
+    def _calm(self) -> None:
+        """Wait until what came before has left nothing to do: an alert at night meets an idle installation, and a click
+        a card that has been shown."""
+        active = Run.objects.filter(state__in=[Run.State.PENDING, Run.State.RUNNING])
+        unsent = OutboxMessage.objects.filter(
+            state__in=[OutboxMessage.State.PENDING, OutboxMessage.State.SENDING]
+        )
+        until(lambda: not active.exists() and not unsent.exists(), watch=self.both.ours)
+
     def _floor(self) -> float:
         mark = uuid.uuid4().hex
         self.web.ready()
@@ -119,6 +130,7 @@ class Track:
         def sample() -> float:
             mark = uuid.uuid4().hex
             body = alert_body(mark)
+            self._calm()
             self.web.ready()
             began = time.perf_counter()
             self.web.post(path, body, "application/json")
@@ -133,6 +145,7 @@ class Track:
         def sample() -> float:
             mark, approval = asked()
             body = click_body(approval.pk)
+            self._calm()
             self.web.ready()
             began = time.perf_counter()
             self.web.post(CALLBACK, body, FORM, **signed(body))
