@@ -14,7 +14,8 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, cast
 
-from django.db import DEFAULT_DB_ALIAS, DataError, connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, DataError, connection, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from handrail.shared.clock import steady, tell_time
@@ -194,23 +195,25 @@ def written(instance: models.Model) -> None:
 
 def prepared(text: str, values: Sequence[Parameter]) -> list[tuple[Any, ...]]:
     """The rows of a statement of PostgreSQL with ``$1``, ``$2`` ..., which its server prepares for the next time."""
-    with _server_side_cursor() as cursor:
+    here = connections[DEFAULT_DB_ALIAS]  # the proxy of the connection looks this up for each attribute
+    logged = here.queries_logged
+    with _server_side_cursor(here, logged=logged) as cursor:
         try:
             cursor.execute(text, values)
         finally:
-            if connection.queries_logged:
+            if logged:
                 # Of a prepared statement the driver does not tell the text any more.
-                connection.queries_log[-1]["sql"] = text
+                here.queries_log[-1]["sql"] = text
         return cast("list[tuple[Any, ...]]", cursor.fetchall())
 
 
-def _server_side_cursor() -> CursorWrapper:
+def _server_side_cursor(here: BaseDatabaseWrapper, *, logged: bool) -> CursorWrapper:
     """A cursor that sends texts and values apart, as prepared statements need it; Django's own merges them."""
     from psycopg import RawCursor
 
-    connection.ensure_connection()
-    raw = cast("CursorWrapper", RawCursor(connection.connection))
-    return connection.make_debug_cursor(raw) if connection.queries_logged else connection.make_cursor(raw)
+    here.ensure_connection()
+    raw = cast("CursorWrapper", RawCursor(here.connection))
+    return here.make_debug_cursor(raw) if logged else here.make_cursor(raw)
 
 
 def _divided_by_zero(error: DataError) -> bool:
