@@ -12,7 +12,7 @@ from django.test import Client
 
 from handrail.accounts.models import Project
 from handrail.alerts.models import Alert, Delivery
-from handrail.incidents import actions
+from handrail.incidents import actions, timeline
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict
@@ -90,6 +90,23 @@ def test_incidents_opened_at_once_have_each_their_own_number(project: Project) -
     answers: list[int] = []
     together(*(poster(group(alert(f"Alert{n}")), answers) for n in range(THREADS)))
     assert sorted(Incident.objects.values_list("number", flat=True)) == list(range(1, THREADS + 1))
+
+
+def test_an_event_that_many_tell_at_once_is_written_once(project: Project) -> None:
+    incident, robot = factories.incident(project), Actor.system("engine")
+    for n in range(10):
+        told: list[object] = []
+
+        def tell(key: str = f"run:{n}", told: list[object] = told) -> None:
+            row = Incident.objects.get(pk=incident.pk)
+            told.append(timeline.add(row, "run.started", "Run started", actor=robot, dedupe_key=key).pk)
+
+        together(*[tell] * THREADS)
+        assert len(told) == THREADS
+        assert len(set(told)) == 1
+    places = list(TimelineEvent.objects.filter(incident=incident).order_by("n").values_list("n", flat=True))
+    assert places == list(range(1, len(places) + 1))
+    assert TimelineEvent.objects.filter(kind="run.started").count() == 10
 
 
 def test_of_many_who_acknowledge_at_once_one_does_and_the_others_hear_who(project: Project) -> None:

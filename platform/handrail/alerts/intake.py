@@ -18,7 +18,7 @@ from handrail.alerts.settings import read_settings
 from handrail.alerts.sources import Credentials, TrustLevel
 from handrail.alerts.text import bounded
 from handrail.shared.actors import Actor
-from handrail.shared.clock import database_now
+from handrail.shared.clock import database_now, estimated_now
 from handrail.shared.statements.compiled import Compiled
 from handrail.shared.statements.writing import insert
 from handrail.shared.wakeups import wake
@@ -161,7 +161,7 @@ def _store(incoming: _Incoming) -> Receipt:
 
 
 def _new_delivery(incoming: _Incoming, *, at_once: bool) -> Delivery:
-    moment = database_now()
+    moment = estimated_now() or database_now()
     delivery = Delivery(
         source=incoming.source,
         received_at=moment,

@@ -50,9 +50,9 @@ def add(
     dedupe_key = details.get("dedupe_key", "")[:MAX_KEY]
     # Nobody comes back from a failure in here: the transaction around it has the savepoint, if it wants one.
     with transaction.atomic(savepoint=False):
-        last, status, draft_due_at = _locked(incident.pk)
-        if dedupe_key and (known := _known(incident.pk, dedupe_key)) is not None:
-            return known
+        last, status, draft_due_at, known = _locked(incident.pk, dedupe_key)
+        if known is not None:
+            return TimelineEvent.objects.get(pk=known)
         place = last + 1
         event = _event(incident, kind, text, actor, details)
         event.n = place
@@ -70,22 +70,31 @@ def add(
     return event
 
 
-def _locked(incident_id: uuid.UUID) -> Row:
-    """The incident's last place, its status and when its draft is due. Raises Incident.DoesNotExist."""
+def _locked(incident_id: uuid.UUID, dedupe_key: str) -> Row:
+    """The incident's last place, its status, when its draft is due, and the id of the event that has the key already.
+
+    Raises Incident.DoesNotExist. One question: what it sees of the events was there before it waited for the lock, so
+    that it is asked again if the place has moved meanwhile, which every event does.
+    """
     # Inserting rows that point to the incident need not wait for us.
-    lock = "FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
-    text = ["SELECT timeline_n, status, draft_due_at FROM", table(Incident), "WHERE id = %s", lock]
-    rows = fetch(" ".join(text), [incident_id])
+    lock = "FOR NO KEY UPDATE OF it" if connection.vendor == "postgresql" else ""
+    text = ["SELECT it.timeline_n, it.status, it.draft_due_at,"]
+    text += ["(SELECT seen.timeline_n FROM", table(Incident), "AS seen WHERE seen.id = it.id),"]
+    text += ["(", _known_text("it.id"), ")"] if dedupe_key else ["NULL"]
+    text += ["FROM", table(Incident), "AS it WHERE it.id = %s", lock]
+    rows = fetch(" ".join(text), [*([dedupe_key] if dedupe_key else []), incident_id])
     if not rows:
         raise Incident.DoesNotExist
-    return rows[0]
+    last, status, draft_due_at, seen, known = rows[0]
+    if dedupe_key and seen != last:
+        known = next((row[0] for row in fetch(_known_text("%s"), [incident_id, dedupe_key])), None)
+    return last, status, draft_due_at, known
 
 
-def _known(incident_id: uuid.UUID, dedupe_key: str) -> TimelineEvent | None:
-    text = ["SELECT id FROM", table(TimelineEvent), "WHERE incident_id = %s AND dedupe_key = %s"]
-    # The index holds only events that have a key.
-    rows = fetch(" ".join([*text, "AND dedupe_key <> ''"]), [incident_id, dedupe_key])
-    return TimelineEvent.objects.get(pk=rows[0][0]) if rows else None
+def _known_text(incident: str) -> str:
+    """Asks for an incident's event by its key. The index holds only events that have one."""
+    text = ["SELECT id FROM", table(TimelineEvent), "WHERE incident_id =", incident]
+    return " ".join([*text, "AND dedupe_key = %s AND dedupe_key <> ''"])
 
 
 def _event(incident: Incident, kind: str, text: str, actor: Actor, details: Details) -> TimelineEvent:
