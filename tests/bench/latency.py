@@ -19,7 +19,8 @@ from handrail.accounts.actions import assign_role, create_service_account
 from handrail.accounts.actors import CONSOLE
 from handrail.accounts.models import LinkedIdentity, User
 from handrail.alerts.actions import create_source
-from handrail.outbox.models import OutboxMessage
+from handrail.outbox.models import OutboxLane, OutboxMessage
+from handrail.shared.clock import database_now
 from integrations.slack.card import APPROVE
 from integrations.slack.verify import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from runbooks.models import Approval, Run
@@ -101,12 +102,18 @@ class Track:
 
     def _calm(self) -> None:
         """Wait until what came before has left nothing to do: an alert at night meets an idle installation, and a click
-        a card that has been shown."""
+        a card that has been shown. What waits for its channel's pace is nothing to do.
+        """
         active = Run.objects.filter(state__in=[Run.State.PENDING, Run.State.RUNNING])
-        unsent = OutboxMessage.objects.filter(
-            state__in=[OutboxMessage.State.PENDING, OutboxMessage.State.SENDING]
-        )
-        until(lambda: not active.exists() and not unsent.exists(), watch=self.both.ours)
+        sending = OutboxMessage.objects.filter(state=OutboxMessage.State.SENDING)
+
+        def is_calm() -> bool:
+            now = database_now()
+            busy = OutboxLane.objects.filter(free_at__gt=now).values("destination")
+            unsent = OutboxMessage.objects.filter(state=OutboxMessage.State.PENDING, due_at__lte=now)
+            return not (active.exists() or sending.exists() or unsent.exclude(destination__in=busy).exists())
+
+        until(is_calm, watch=self.both.ours)
 
     def _floor(self) -> float:
         mark = uuid.uuid4().hex
