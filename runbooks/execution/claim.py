@@ -52,11 +52,6 @@ class Claim:
     fence: int
 
 
-def claim_step(step_id: uuid.UUID, me: Me) -> Work | None:
-    """Claim and gate the step that a hint names, and it alone; None when there is nothing to do."""
-    return next(iter(claim_steps(step_id, me)), None)
-
-
 def claim_steps(step_id: uuid.UUID, me: Me, *, room: int = 1) -> list[Work]:
     """Claim and gate the step that a hint names, as one commit; nothing when there is nothing to do.
 

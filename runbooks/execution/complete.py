@@ -46,11 +46,6 @@ class Done:
     ended: Ended
 
 
-def complete(work: Work, ended: Ended, me: Me, *, before: Written | None = None) -> Work | None:
-    """Write how one call ended and take what comes next; None when there is nothing for this worker."""
-    return next(iter(complete_all([Done(work, ended)], me, before=before)), None)
-
-
 def complete_all(done: Sequence[Done], me: Me, *, room: int = 1, before: Written | None = None) -> list[Work]:
     """Write how calls of one run ended, as one commit, and take what comes next: at most as much as there is room for.
 

@@ -12,14 +12,13 @@ from handrail.accounts.models import Project
 from handrail.audit.models import AuditEntry
 from runbooks import runs
 from runbooks.execution import recover
-from runbooks.execution.claim import claim_step
 from runbooks.execution.effect import perform
 from runbooks.models import RefusedStart, Run, Runbook, StepRun
 from runbooks.priorities import CONTAINMENT
 from runbooks.start_action import RunbookStart
 from runbooks.steps.base import InvalidInputs
 from tests import factories
-from tests.runbooks.execution.stage import HEARTS, Stage, ready_steps
+from tests.runbooks.execution.stage import HEARTS, Stage, claim_step, ready_steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,12 @@ from typing import ClassVar
 from handrail.accounts.models import Project
 from handrail.shared.actors import Actor
 from runbooks import runs, versions
+from runbooks.execution.claim import claim_steps
+from runbooks.execution.complete import Done, complete_all
 from runbooks.execution.drive import Driver
+from runbooks.execution.effect import Ended
+from runbooks.execution.fate import Written
+from runbooks.execution.gate import Work
 from runbooks.execution.heart import Heart
 from runbooks.execution.worker import Me
 from runbooks.language.actions import ActionSpec
@@ -41,6 +46,16 @@ def a_driver(*pools: str) -> Driver:
     me = Me.in_pools(*pools)
     HEARTS.append(Heart(me))
     return Driver(me, HEARTS[-1])
+
+
+def claim_step(step_id: uuid.UUID, me: Me) -> Work | None:
+    """Claim and gate one step, as a worker that has room for one call; None when there is nothing to do."""
+    return next(iter(claim_steps(step_id, me)), None)
+
+
+def complete(work: Work, ended: Ended, me: Me, *, before: Written | None = None) -> Work | None:
+    """Write how one call ended and take what comes next; None when there is nothing for this worker."""
+    return next(iter(complete_all([Done(work, ended)], me, before=before)), None)
 
 
 @dataclass

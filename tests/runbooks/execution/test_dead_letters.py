@@ -8,12 +8,11 @@ from handrail.letters.models import DeadLetter
 from handrail.shared.errors import Conflict
 from runbooks import dead_letters, runs
 from runbooks.execution import recover
-from runbooks.execution.claim import claim_step
 from runbooks.execution.gate import Work
 from runbooks.execution.worker import Me
 from runbooks.models import Run, StepRun
 from runbooks.steps.base import Failure, Success
-from tests.runbooks.execution.stage import Scripted, Stage, states
+from tests.runbooks.execution.stage import Scripted, Stage, claim_step, states
 from tests.runbooks.execution.test_safety import SAFE, UNDOING, gated, lease_ends, row
 
 

@@ -10,13 +10,11 @@ from pytest_django import DjangoAssertNumQueries
 from handrail.shared.clock import database_now
 from runbooks import queries
 from runbooks.execution import recover
-from runbooks.execution.claim import claim_step
-from runbooks.execution.complete import complete
 from runbooks.execution.effect import Ended, perform
 from runbooks.language.definition import Json
 from runbooks.models import StepRun
 from runbooks.steps.base import Failure, Success
-from tests.runbooks.execution.stage import HEARTS, Scripted, Stage, a_driver, states
+from tests.runbooks.execution.stage import HEARTS, Scripted, Stage, a_driver, claim_step, complete, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

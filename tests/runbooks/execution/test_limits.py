@@ -13,15 +13,22 @@ from django.db.models import F
 
 from handrail.shared.clock import database_now
 from runbooks.execution import circuits, recover
-from runbooks.execution.claim import claim_step
-from runbooks.execution.complete import complete
 from runbooks.execution.effect import Ended
 from runbooks.execution.gate import Work
 from runbooks.execution.worker import Me
 from runbooks.models import Circuit, Run, RunEvent, StepRun, TokenBucket
 from runbooks.steps.base import ActionContext, Failure, Outcome, Success
 from tests import factories
-from tests.runbooks.execution.stage import Scripted, Stage, a_driver, ready_steps, states, until
+from tests.runbooks.execution.stage import (
+    Scripted,
+    Stage,
+    a_driver,
+    claim_step,
+    complete,
+    ready_steps,
+    states,
+    until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,7 @@ from runbooks import dead_letters, runs
 from runbooks.models import Run, StepRun
 from runbooks.steps.base import Failure, Success
 from tests import factories
-from tests.runbooks.execution.stage import Scripted, Stage, states
+from tests.runbooks.execution.stage import Scripted, Stage, claim_step, complete, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,8 +110,6 @@ def test_a_parked_step_is_told_and_can_be_decided(
     stage: Stage, calls: type[Scripted], client: Client
 ) -> None:
     poison = Failure("heartbeat_timeout", "Silent.", retryable=True, uncertain=True)
-    from runbooks.execution.claim import claim_step
-    from runbooks.execution.complete import complete
     from runbooks.execution.effect import Ended
     from runbooks.execution.worker import Me
     from tests.runbooks.execution.stage import ready_steps

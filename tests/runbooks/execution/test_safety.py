@@ -14,14 +14,23 @@ from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Invalid
 from runbooks import runs
 from runbooks.execution import recover
-from runbooks.execution.claim import claim_overdue, claim_step
-from runbooks.execution.complete import Done, complete, complete_all
+from runbooks.execution.claim import claim_overdue
+from runbooks.execution.complete import Done, complete_all
 from runbooks.execution.effect import Ended
 from runbooks.execution.gate import Work
 from runbooks.execution.worker import Me
 from runbooks.models import Run, RunEvent, StepAttempt, StepRun, Worker
 from runbooks.steps.base import ActionContext, Failure, Success
-from tests.runbooks.execution.stage import Scripted, Stage, a_driver, history, ready_steps, states
+from tests.runbooks.execution.stage import (
+    Scripted,
+    Stage,
+    a_driver,
+    claim_step,
+    complete,
+    history,
+    ready_steps,
+    states,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,13 +14,12 @@ from django.conf import LazySettings
 from handrail.shared.clock import database_now
 from handrail.vault.redaction import Redactor
 from runbooks.execution import heart, recover
-from runbooks.execution.claim import claim_step
 from runbooks.execution.heart import Held
 from runbooks.execution.logs import StepLog
 from runbooks.execution.worker import Me
 from runbooks.models import StepAttempt, StepRun
 from runbooks.steps.base import ActionContext, Failure, Outcome, Success
-from tests.runbooks.execution.stage import Scripted, Stage, ready_steps, states, until
+from tests.runbooks.execution.stage import Scripted, Stage, claim_step, ready_steps, states, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,6 @@ from handrail.shared.clock import steady
 from handrail.shared.failpoints import WATCHERS, FailPoint
 from handrail.shared.statements.writing import Batch
 from runbooks.execution import drive, recover
-from runbooks.execution.claim import claim_step
 from runbooks.execution.effect import Ended, perform
 from runbooks.execution.fate import Unanswered, settle
 from runbooks.execution.heart import Heart
@@ -23,7 +22,7 @@ from runbooks.execution.patience import Patience
 from runbooks.execution.worker import Me, lease
 from runbooks.models import LogLine, RunEvent, StepRun
 from runbooks.steps.base import ActionContext, Outcome, Success
-from tests.runbooks.execution.stage import Scripted, Stage, ready_steps, states
+from tests.runbooks.execution.stage import Scripted, Stage, claim_step, ready_steps, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
