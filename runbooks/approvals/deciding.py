@@ -1,4 +1,4 @@
-"""Approvals: asking people about a plan, and the one function by which they decide, whatever the channel.
+"""The one function by which people decide, whatever the channel.
 
 Lock order: run, approval, audit head. A decision, its vote, the step that it releases and its audit entry
 are one transaction; whoever comes later is told who decided. A timeout never approves.
@@ -9,37 +9,29 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 
 from handrail.accounts.models import Team, User
 from handrail.accounts.permissions import Permission, allows, authorize, remembered
 from handrail.audit.actions import record
-from handrail.audit.queries import actors_on
 from handrail.shared.actors import Actor, ActorKind
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
 from handrail.shared.failpoints import reach
 from handrail.shared.statements.compiled import Compiled
-from handrail.shared.statements.writing import Batch, insert
+from handrail.shared.statements.writing import insert
 from runbooks import quorum
-from runbooks.engine import events as e
-from runbooks.escalating import plan_escalations
+from runbooks.approvals import closing
+from runbooks.approvals.rows import locked, read
 from runbooks.hooks import approval_changed
 from runbooks.language.definition import ApprovalStep, InputSpec, Json
 from runbooks.language.inputs import check_inputs
-from runbooks.models import Approval, Run, StepRun, Vote
+from runbooks.models import Approval, Run, Vote
 from runbooks.versions import definition_of
 
 LONGEST_REASON = 1000
 """Characters of a reason."""
-
-EDITED_LATELY = timedelta(hours=24)
-"""For so long whoever changed an alert source is an editor of the runs that its alerts start."""
-
-_UNSEEN = "There is no such approval, or you may not see it."
 
 _CLOSED = {
     Approval.State.APPROVED: "approved",
@@ -49,18 +41,6 @@ _CLOSED = {
     Approval.State.CANCELLED: "cancelled with its run",
 }
 
-# What a decision reads.
-_APPROVAL = Compiled(lambda approval: Approval.objects.order_by().filter(pk=approval))
-_LOCKED = Compiled(
-    lambda approval: (
-        Approval.objects.order_by().select_for_update(of=("self",)).select_related("step").filter(pk=approval)
-    )
-)
-_RUN_LOCKED = Compiled(
-    lambda run: (
-        Run.objects.order_by().select_for_update(of=("self",)).select_related("version").filter(pk=run)
-    )
-)
 _VOTE = Compiled(lambda approval, user: Vote.objects.order_by().filter(approval=approval, user=user))
 _ACCOUNT = Compiled(lambda user: User.objects.order_by().filter(pk=user))
 _TEAMS = Compiled(
@@ -87,47 +67,6 @@ class DecisionResult:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What people are asked: everything that the card shows, and the digest that binds the answer."""
-
-    prompt: str
-    plan: list[dict[str, Json]]
-    digest: str
-    expires_at: datetime | None
-
-
-def ask(run: Run, step_run: StepRun, step: ApprovalStep, question: Question, *, at: datetime) -> Approval:
-    """Open an approval for a step that waits. Called by the engine inside its transaction, which it also audits:
-    the head of the trail is locked last, after the incident whose timeline tells of the question.
-    """
-    earlier = Approval.objects.filter(step=step_run).count()
-    approval = Approval.objects.create(
-        project_id=run.project_id,
-        run=run,
-        step=step_run,
-        round=earlier + 1,
-        prompt=question.prompt,
-        digest=question.digest,
-        plan=question.plan,
-        policy={
-            "teams": list(step.approvers.teams),
-            "users": list(step.approvers.users),
-            "min_per_team": dict(step.approvers.min_per_team),
-            "on_reject": step.on_reject,
-        },
-        quorum=step.approvers.min,
-        excluded=sorted(_excluded(run, step.approvers.exclude)),
-        channels=[dict(channel) for channel in step.channels],
-        on_timeout=step.on_timeout,
-        expires_at=question.expires_at,
-        created_at=at,
-    )
-    plan_escalations(approval, step, at=at)
-    approval_changed(approval)
-    return approval
-
-
 def decide(
     approval_id: uuid.UUID,
     *,
@@ -149,7 +88,7 @@ def decide(
         raise Invalid(f"The reason has {len(reason)} characters; {LONGEST_REASON} are kept. Shorten it.")
     run_id = _refuse_latecomer(approval_id, actor)
     with transaction.atomic():
-        approval = _locked(approval_id, run_id)
+        approval = locked(approval_id, run_id)
         with remembered():  # both are one look at their roles
             authorize(actor, Permission.VIEW, approval)
             barred = _why_barred(approval, actor)
@@ -218,106 +157,12 @@ def _why_not_asked(approval: Approval, voter: User, teams: Iterable[str]) -> str
     return ""
 
 
-def expire_due(limit: int = 100) -> int:
-    """Close the approvals whose time is over; the duty of the sweeper. Returns how many."""
-    due = Approval.objects.filter(
-        state=Approval.State.PENDING,
-        expires_at__lte=database_now(),
-        # What a newer Handrail asked, a newer sweeper closes: it goes on with the run, too.
-        run__engine_schema__in=e.SUPPORTED_SCHEMAS,
-    )
-    expired = 0
-    for approval_id in list(due.order_by("expires_at").values_list("pk", flat=True)[:limit]):
-        with transaction.atomic():
-            approval = _locked(approval_id)
-            if approval.state == Approval.State.PENDING:
-                _close(approval, Approval.State.EXPIRED, "Nobody decided in time.", at=database_now())
-                record(
-                    Actor.system("sweeper"), "approval.expired", approval, data={"run": str(approval.run_id)}
-                )
-                expired += 1
-    return expired
-
-
-def recheck_votes() -> int:
-    """Mark the votes of pending approvals whose voters lost their standing; the duty of the sweeper. Returns how many.
-
-    A decision asks again by itself: this shows people in time that one more answer is needed.
-    """
-    waiting = Approval.objects.filter(
-        Exists(Vote.objects.filter(approval=OuterRef("pk"), decision=Vote.Decision.APPROVE, void_reason="")),
-        state=Approval.State.PENDING,
-    )
-    listed = list(waiting.prefetch_related("votes"))
-    now = quorum.standings(listed)
-    marked = 0
-    for approval in listed:
-        if any(now[vote.pk].lost for vote in approval.votes.all() if vote.pk in now):
-            marked += _mark_lost(approval.pk)
-    return marked
-
-
-@transaction.atomic
-def _mark_lost(approval_id: uuid.UUID) -> int:
-    approval = _locked(approval_id)
-    lost = quorum.recheck(approval) if approval.state == Approval.State.PENDING else []
-    if lost:
-        approval_changed(approval)
-        record(
-            Actor.system("sweeper"),
-            "approval.votes_voided",
-            approval,
-            data={"run": str(approval.run_id), "votes": _in_words(lost)},
-        )
-    return len(lost)
-
-
-def close_open(run: Run, state: Approval.State, reason: str) -> None:
-    """Close what a run still asks, as ``void`` or ``cancelled``; called by the engine inside its transaction."""
-    for approval in Approval.objects.select_for_update().filter(run=run, state=Approval.State.PENDING):
-        _close(approval, state, reason, at=database_now())
-
-
-def void(approval_id: str, reason: str) -> None:
-    """Take back an answer whose plan has changed; called by the engine's gate inside its transaction."""
-    approval = Approval.objects.select_for_update().get(pk=approval_id)
-    _close(approval, Approval.State.VOID, reason, at=database_now())
-
-
-def lost_standing(approval_id: str) -> str:
-    """Who of those that approved may no longer do so, in words, where the others are too few; else empty.
-
-    Asked at the gate, inside its transaction; the votes that count no more are marked.
-    """
-    approval = _APPROVAL.first(uuid.UUID(approval_id))
-    if approval is None:
-        raise NotFound(_UNSEEN)
-    lost = quorum.recheck(approval)
-    if not lost or not quorum.missing_votes(approval):
-        return ""
-    return f"{' and '.join(f'{vote.user_name} {vote.void_reason}' for vote in lost)}."
-
-
-def _locked(approval_id: uuid.UUID, run_id: uuid.UUID | None = None) -> Approval:
-    """The approval under the lock of its run, which every change of a run takes first."""
-    if run_id is None:
-        run_id = Approval.objects.values_list("run_id", flat=True).get(pk=approval_id)
-    run = _RUN_LOCKED.first(run_id)
-    approval = _LOCKED.first(approval_id)
-    if run is None or approval is None:
-        raise NotFound(_UNSEEN)
-    approval.run = run
-    return approval
-
-
 def _refuse_latecomer(approval_id: uuid.UUID, actor: Actor) -> uuid.UUID:
     """Answer whoever comes after the decision without any lock; of an approval that is open, the id of its run.
 
     A crowd that presses the button would queue for the run's row, each with a connection of the pool in hand.
     """
-    approval = _APPROVAL.first(approval_id)
-    if approval is None:
-        raise NotFound(_UNSEEN)
+    approval = read(approval_id)
     authorize(actor, Permission.VIEW, approval)
     _refuse_closed(approval)
     return approval.run_id
@@ -372,7 +217,7 @@ def _count(approval: Approval, vote: Vote, actor: Actor) -> DecisionResult:
     """Close the approval when the vote decides it, else tell what is missing."""
 
     def close(state: Approval.State) -> None:
-        _close(approval, state, vote.reason, at=vote.at, by=vote.user_name, channel=vote.channel)
+        closing.close(approval, state, vote.reason, at=vote.at, by=vote.user_name, channel=vote.channel)
 
     decided = True
     lost = quorum.recheck(approval, sure_of=vote)
@@ -397,45 +242,10 @@ def _count(approval: Approval, vote: Vote, actor: Actor) -> DecisionResult:
             "closed": decided,
             "digest": approval.digest,
             "reason": vote.reason,
-            "void": _in_words(lost),
+            "void": closing.in_words(lost),
         },
     )
     return DecisionResult(approval=approval, decided=decided, message=message)
-
-
-def _in_words(lost: Iterable[Vote]) -> list[Json]:
-    return [f"{vote.user_name} {vote.void_reason}" for vote in lost]
-
-
-def _close(
-    approval: Approval, state: Approval.State, reason: str, *, at: datetime, by: str = "", channel: str = ""
-) -> None:
-    approval.state, approval.decided_at = state, at
-    approval.decided_by, approval.decided_channel, approval.reason = by, channel, reason
-    names = ("state", "decided_at", "decided_by", "decided_channel", "reason")
-    batch = Batch()
-    batch.update(Approval, approval.pk, {name: getattr(approval, name) for name in names})
-    batch.execute()
-    # The engine listens too: it moves the waiting step on in this very transaction.
-    approval_changed(approval)
-
-
-def _excluded(run: Run, rules: Iterable[str]) -> set[str]:
-    """The ids of the people who may not approve this run: its starter always, by rule those who edited
-    its version since the one that was published before it.
-
-    Whoever lately changed the source whose alert started the run has edited what runs as well.
-    """
-    excluded = {str(run.starter_id)} if run.starter_id else set()
-    if "last_editor" not in rules:
-        return excluded
-    # A draft of before editors were counted has its last one.
-    excluded |= {str(editor) for editor in run.version.editors}
-    if run.version.author_id:
-        excluded.add(str(run.version.author_id))
-    if run.alert is not None:
-        excluded |= actors_on("source", str(run.alert.source_id), since=database_now() - EDITED_LATELY)
-    return excluded
 
 
 def input_specs(approval: Approval) -> tuple[InputSpec, ...]:
