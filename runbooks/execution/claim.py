@@ -36,7 +36,7 @@ from runbooks.steps.registry import UnknownAction, is_known
 log = structlog.get_logger(__name__)
 
 HINT_IS_LATE = timedelta(seconds=1)
-"""After this long without being claimed a hint counts as lost, and pollers look for its row."""
+"""After this long without being claimed a hint is late, and pollers look for its row."""
 
 LEFT_FOR_OTHERS = timedelta(seconds=5)
 """How long a step that this process cannot do is left alone by everybody."""
@@ -136,17 +136,35 @@ def _key_of(live: LiveRun, step_id: uuid.UUID) -> str | None:
     return next((key for key, known in live.ids.items() if known == step_id), None)
 
 
-def claim_overdue(me: Me) -> Work | None:
-    """Claim and gate the most urgent step of my pools whose hint was lost or never sent; None if none is due.
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A ready step that no hint has brought to anybody yet. ``told_at``: when workers were told of it, if they were."""
 
+    step_id: uuid.UUID
+    told_at: datetime | None
+
+
+def most_urgent(me: Me, *, untold: bool = False) -> Overdue | None:
+    """The step that :func:`claim_overdue` would claim first; of those that nobody was told of, if ``untold``.
+
+    Without a transaction: most looks find nothing, and each would take SQLite's only lock.
+    """
+    query = _overdue(me, database_now(), untold=untold).order_by("priority", "ready_at")
+    row = query.values_list("pk", "hinted_at").first()
+    return None if row is None else Overdue(*row)
+
+
+def claim_overdue(me: Me, *, untold: bool = False) -> Work | None:
+    """Claim and gate the most urgent step of my pools whose hint is late or was never sent; None if none is due.
+
+    ``untold``: only of those of which nobody was told.
     Two transactions: the claim alone skips rows that others are claiming, so that no poller waits.
     """
     now = database_now()
-    # Looked for without a transaction first: most looks find nothing, and each would take SQLite's only lock.
-    if not _overdue(me, now).exists():
+    if not _overdue(me, now, untold=untold).exists():
         return None
     with transaction.atomic():
-        claim = _claim_any(me, now) or _claim_any(me, now, understood=True)
+        claim = _claim_any(me, now, untold=untold) or _claim_any(me, now, untold=untold, understood=True)
     if claim is None:
         return None
     reach("poll.after_claim")
@@ -175,8 +193,10 @@ def _unanswered(written: Written | None, error: Exception) -> Exception:
     return error if written is None else Unanswered(written, error)
 
 
-def _overdue(me: Me, now: datetime) -> QuerySet[StepRun]:
-    late = Q(hinted_at__isnull=True) | Q(hinted_at__lte=now - HINT_IS_LATE)
+def _overdue(me: Me, now: datetime, *, untold: bool) -> QuerySet[StepRun]:
+    late = Q(hinted_at__isnull=True)
+    if not untold:
+        late |= Q(hinted_at__lte=now - HINT_IS_LATE)
     return StepRun.objects.filter(late, state=StepRun.State.READY, pool__in=me.pools, ready_at__lte=now)
 
 
@@ -275,7 +295,7 @@ def _ready_siblings(opened: Transition, me: Me) -> Iterator[StartStep]:
                 yield command
 
 
-def _claim_any(me: Me, now: datetime, *, understood: bool = False) -> Claim | None:
+def _claim_any(me: Me, now: datetime, *, untold: bool, understood: bool = False) -> Claim | None:
     """Claim the most urgent step that nobody is claiming.
 
     That one may be of an engine schema that only newer workers know. Then the second question, which costs more,
@@ -289,12 +309,15 @@ def _claim_any(me: Me, now: datetime, *, understood: bool = False) -> Claim | No
         table(StepRun),
         "WHERE state = 'ready' AND pool IN (",
         pools,
-        ") AND ready_at <= %s AND (hinted_at IS NULL OR hinted_at <= %s)",
+        ") AND ready_at <= %s AND (hinted_at IS NULL",
+        ")" if untold else "OR hinted_at <= %s)",
         *(known if understood else ()),
         "ORDER BY priority, ready_at LIMIT 1",
         skip,
     ]
-    values: list[Parameter] = [*me.pools, adapted(now), adapted(now - HINT_IS_LATE)]
+    values: list[Parameter] = [*me.pools, adapted(now)]
+    if not untold:
+        values.append(adapted(now - HINT_IS_LATE))
     if understood:
         values += e.SUPPORTED_SCHEMAS
     return _claim(me, now, f"id = ({' '.join(inner)})", values)

@@ -60,11 +60,14 @@ class Driver:
             return 0
         return self._go_on(self._claimed(lambda: claim_steps(step_id, self.me, room=self._width)))
 
-    def next_overdue(self) -> Work | None:
-        """Claim the most urgent step whose hint was lost, for :meth:`go_on`; None when there is none."""
+    def next_overdue(self, *, untold: bool = False) -> Work | None:
+        """Claim the most urgent step whose hint is late, for :meth:`go_on`; None when there is none.
+
+        ``untold``: only of those of which nobody was told.
+        """
 
         def claim() -> list[Work]:
-            work = claim_overdue(self.me)
+            work = claim_overdue(self.me, untold=untold)
             return [] if work is None else [work]
 
         return next(iter(self._claimed(claim)), None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import Protocol
 
 import structlog
 from django.db import Error, connection
 
+from runbooks.execution.claim import HINT_IS_LATE, Overdue, most_urgent
 from runbooks.execution.drive import Driver
+from runbooks.execution.gate import Work
 from runbooks.execution.process import keep_connection
 
 log = structlog.get_logger(__name__)
@@ -30,13 +33,44 @@ class Ending(Protocol):
         """Wait for the end, at most so many seconds."""
 
 
+class Lookout:
+    """Tells hints that were lost from hints that wait in a queue which others are working off.
+
+    A queue gives its hints in the order in which they came, so the most urgent late step is another one at each look
+    as long as anybody works it off; to help then would take the processors from those who do. The same one at two
+    looks was forgotten, or is more urgent than what stands before it, or everybody is busy: it is taken. So are
+    those of which workers were told before it, or soon after. Of whom nobody was told does not wait for any of this.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        """Every poller of a process looks through this one, one at a time."""
+        self._driver = driver
+        self._last: Overdue | None = None
+        self._lost_until: datetime | None = None
+
+    def next_work(self) -> Work | None:
+        """Claim what nobody else will come to soon; None when there is nothing, or nothing yet."""
+        last, self._last = self._last, most_urgent(self._driver.me)
+        if self._last is None:
+            return None
+        return self._driver.next_overdue(untold=not self._is_forgotten(self._last, last))
+
+    def _is_forgotten(self, first: Overdue, last: Overdue | None) -> bool:
+        if first.told_at is None:
+            return False
+        if first == last:
+            self._lost_until = first.told_at + HINT_IS_LATE
+        return self._lost_until is not None and first.told_at <= self._lost_until
+
+
 def poll(driver: Driver, ending: Ending, *, threads: int) -> None:
     """Poll with so many threads until ``ending``; each finishes the step that it has in hand."""
     keep_connection()
+    lookout = Lookout(driver)
     # Only one thread looks at a time: the others execute, or wait for their turn to look.
     turn = threading.Lock()
     pollers = [
-        threading.Thread(target=_poll, args=(driver, ending, turn), name=f"poller-{n}")
+        threading.Thread(target=_poll, args=(driver, lookout, ending, turn), name=f"poller-{n}")
         for n in range(threads)
     ]
     for poller in pollers:
@@ -45,13 +79,13 @@ def poll(driver: Driver, ending: Ending, *, threads: int) -> None:
         poller.join()
 
 
-def _poll(driver: Driver, ending: Ending, turn: threading.Lock) -> None:
+def _poll(driver: Driver, lookout: Lookout, ending: Ending, turn: threading.Lock) -> None:
     while not ending.is_set():
         try:
             with turn:
                 work = None
                 while work is None and not ending.is_set():
-                    work = driver.next_overdue()
+                    work = lookout.next_work()
                     if work is None:
                         ending.wait(LOOK_EVERY)
             driver.go_on(work)

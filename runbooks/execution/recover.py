@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import structlog
 from django.db import Error, connection, transaction
-from django.db.models import Q
+from django.db.models import DateTimeField, F, Q, Value
+from django.db.models.lookups import LessThan
 
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Invalid
@@ -34,7 +35,10 @@ BATCH = 100
 """How many rows one round of a duty takes; the next round takes the next."""
 
 HINT_AGAIN = timedelta(seconds=5)
-"""After this long a ready step that nobody has claimed is announced again."""
+"""After this long a ready step that nobody has claimed is announced again: then after twice that, and so on."""
+
+HINT_AGAIN_AT_LAST = timedelta(minutes=5)
+"""The longest time between two announcements of a step. Where no worker is, each stays in the queue."""
 
 State = StepRun.State
 
@@ -163,7 +167,11 @@ def go_on(run_id: uuid.UUID) -> bool:
 def hint_ready() -> int:
     """Announce the ready steps whose announcement was lost, or whose time has come; how many."""
     now = database_now()
-    overdue = Q(hinted_at__isnull=True) | Q(hinted_at__lt=now - HINT_AGAIN)
+    # As long after the last announcement as that was after the step had become ready.
+    since_then = Value(now, output_field=DateTimeField()) - F("hinted_at")
+    often_enough = Q(LessThan(since_then, F("hinted_at") - F("ready_at")))
+    late = Q(hinted_at__lt=now - HINT_AGAIN) & ~often_enough
+    overdue = Q(hinted_at__isnull=True) | late | Q(hinted_at__lt=now - HINT_AGAIN_AT_LAST)
     found = list(
         StepRun.objects.filter(overdue, state=State.READY, ready_at__lte=now)
         .order_by("priority", "ready_at")

@@ -471,6 +471,21 @@ class TestLostHints:
         assert recover.hint_ready() == 1
         assert recover.hint_ready() == 0
 
+    @pytest.mark.parametrize(
+        ("ready", "told", "again"),
+        [(4, 4, 0), (6, 6, 1), (60, 6, 0), (60, 29, 0), (60, 31, 1), (7200, 290, 0), (7200, 310, 1)],
+    )
+    def test_the_longer_nobody_takes_it_the_rarer_it_is_announced(
+        self, stage: Stage, ready: int, told: int, again: int
+    ) -> None:
+        """Where no worker is, every announcement stays in the queue until one comes."""
+        stage.start(stage.publish("- {id: a, uses: noop}"))
+        now = database_now()
+        StepRun.objects.update(
+            ready_at=now - timedelta(seconds=ready), hinted_at=now - timedelta(seconds=told)
+        )
+        assert recover.hint_ready() == again
+
 
 class TestAnotherEngineSchema:
     def test_the_sweeper_leaves_what_it_cannot_read_and_goes_on_with_the_rest(
