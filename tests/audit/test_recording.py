@@ -7,17 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handrail.accounts.models import Project
 from handrail.audit.actions import AuditObject, record
-from handrail.audit.chain import GENESIS, INSTALLATION
+from handrail.audit.appending import around_n
+from handrail.audit.chain import GENESIS, INSTALLATION, canonical_json, link
+from handrail.audit.entries import entry_of
 from handrail.audit.models import AuditEntry, AuditHead
 from handrail.audit.trail import head, installation_links
 from handrail.audit.verification import Verifier
 from handrail.shared.actors import Actor
+from handrail.shared.clock import now
+from handrail.shared.jsonvalue import storable
 from tests import factories
 
 SYSTEM = Actor.system("test")
+
+_scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
+storables = st.dictionaries(st.text(), _scalars | st.lists(_scalars), max_size=5).map(storable)
 
 
 @pytest.mark.django_db
@@ -52,6 +63,35 @@ def test_what_a_stranger_typed_is_kept_within_bounds() -> None:
     verifier = Verifier()
     verifier.feed(installation_links())
     assert verifier.conclude({INSTALLATION: head()}).intact
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"n": 7, '"n":': '"n":', "m": {"n": [1, 2.5, 1e20, -0.0, None]}},
+        {"words": 'é\U0001f600 \\ " \n\t\x7f', "zz": "$1 %s {n}"},
+    ],
+)
+def test_what_the_database_hashed_is_what_a_verifier_hashes(
+    project: Project, data: dict[str, object]
+) -> None:
+    """On PostgreSQL the server hashes the text that stands around the number, which it alone knows."""
+    record(SYSTEM, "before.done", project)
+    entry = record(SYSTEM, "x.done", project, data=data)
+    stored = AuditEntry.objects.get(pk=entry.pk)
+    assert (stored.n, stored.previous_hash, stored.hash) == (entry.n, entry.previous_hash, entry.hash)
+    assert stored.hash == link(stored.previous_hash, entry_of(stored))
+    assert (head().n, head().hash) == (stored.n, stored.hash) == (2, stored.hash)
+
+
+@given(st.integers(1, 2**63 - 1), storables, st.text(max_size=20))
+def test_around_its_number_stands_the_whole_entry(n: int, data: dict[str, object], name: str) -> None:
+    entry = AuditEntry(chain=INSTALLATION, at=now(), action="x.done", data=data, object_name=name)
+    before, after = around_n(entry)
+    entry.n = n
+    assert f"{before}{n}{after}".encode("ascii") == canonical_json(entry_of(entry))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -8,15 +8,12 @@ from typing import TypedDict, Unpack
 
 from django.db import connection, models
 
-from handrail.audit.chain import INSTALLATION, digest, link
-from handrail.audit.entries import entry_of
-from handrail.audit.models import AuditEntry, AuditHead
+from handrail.audit.appending import append
+from handrail.audit.chain import INSTALLATION, digest
+from handrail.audit.models import AuditEntry
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
 from handrail.shared.jsonvalue import JsonValue, storable, storable_text
-from handrail.shared.statements.reading import columns, fetch
-from handrail.shared.statements.shapes import table
-from handrail.shared.statements.writing import Batch, new_row, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,8 @@ def record(
     named = obj if isinstance(obj, AuditObject) else _named(obj)
     project = particulars.get("project_id") or _project_of(obj)
     before, after = particulars.get("before"), particulars.get("after")
-    head = _locked_head()
     entry = AuditEntry(
         chain=INSTALLATION,
-        n=head.n + 1,
         at=now(),
         actor_kind=actor.kind.value,
         actor_id="" if actor.user_id is None else str(actor.user_id),
@@ -76,28 +71,9 @@ def record(
         request_id=_text(actor.request_id, 64),
         address=_text(actor.address, 64),
         trace_id=_text(actor.trace_id, 32),
-        previous_hash=head.hash,
     )
-    entry.hash = link(head.hash, entry_of(entry))
-    batch = Batch()
-    batch.insert(AuditEntry, [new_row(entry)])
-    batch.update(AuditHead, INSTALLATION, {"n": entry.n, "hash": entry.hash}, guarded=True)
-    batch.execute()
-    written(entry)
+    append(entry)
     return entry
-
-
-def _locked_head() -> AuditHead:
-    """The chain's last place, locked until the transaction ends."""
-    lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
-    text = " ".join(["SELECT", columns(AuditHead).of("head"), "FROM", table(AuditHead), "AS head"])
-    rows = fetch(f"{text} WHERE head.chain = %s {lock}", [INSTALLATION])
-    if rows:
-        head: AuditHead = columns(AuditHead).instance(rows[0])
-        return head
-    # The very first act: whoever loses the race to create the row waits for the winner's.
-    AuditHead.objects.bulk_create([AuditHead(chain=INSTALLATION)], ignore_conflicts=True)
-    return AuditHead.objects.select_for_update().get(pk=INSTALLATION)
 
 
 def _named(obj: models.Model) -> AuditObject:

@@ -71,7 +71,7 @@ def _part(shape: Shape, places: Iterator[str], *, depends: bool) -> str:
         return _update(shape, _typed_for(shape, places)) + (
             " AND EXISTS (SELECT FROM part0)" if depends else ""
         )
-    types = [_type(shape.model, column) for column in shape.columns]
+    types = [type_of(shape.model, column) for column in shape.columns]
     rows = [f"({', '.join(f'{next(places)}::{type_}' for type_ in types)})" for _ in range(shape.rows)]
     text = [_insert(shape), "SELECT given.* FROM (VALUES", ", ".join(rows), ") AS given"]
     return " ".join([*text, ", part0"] if depends else text)
@@ -81,14 +81,16 @@ def _typed_for(shape: Shape, places: Iterator[str]) -> Iterator[str]:
     """The places of an update, each with the type of its column."""
     columns = [*shape.columns, _key(shape)]
     columns += [column for column, options in shape.where for _ in range(options)]
-    return (f"{next(places)}::{_type(shape.model, column)}" for column in columns)
+    return (f"{next(places)}::{type_of(shape.model, column)}" for column in columns)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def once(shape: Shape) -> str:
     """One row, unless another one has one of its unique keys: then nothing. It gives a row when it has inserted one."""
     if connection.vendor == "postgresql":
-        places = ", ".join(f"${n}::{_type(shape.model, column)}" for n, column in enumerate(shape.columns, 1))
+        places = ", ".join(
+            f"${n}::{type_of(shape.model, column)}" for n, column in enumerate(shape.columns, 1)
+        )
     else:
         places = ", ".join(["%s"] * len(shape.columns))
     return " ".join([_insert(shape), "VALUES (", places, ") ON CONFLICT DO NOTHING RETURNING 1"])
@@ -113,7 +115,7 @@ def _update(shape: Shape, places: Iterator[str]) -> str:
     return " ".join(["UPDATE", table(shape.model), "SET", assignments, "WHERE", " AND ".join(conditions)])
 
 
-def _type(model: type[models.Model], column: str) -> str:
+def type_of(model: type[models.Model], column: str) -> str:
     """The type of a column; without a length, because a cast to that would cut what is too long."""
     field = next(field for field in model._meta.fields if field.column == column)
     return str(field.db_type(connection)).partition("(")[0]

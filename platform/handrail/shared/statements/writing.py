@@ -158,6 +158,13 @@ def new_row(instance: models.Model) -> dict[str, Value]:
     return {field.column: field.pre_save(instance, add=True) for field in instance._meta.concrete_fields}
 
 
+def parameters(model: type[models.Model], row: Mapping[str, Value]) -> list[Parameter]:
+    """The values of a row's columns as the driver takes them, in their order."""
+    documents = json_columns(model)
+    adapt = _as_text if connection.vendor == "postgresql" else _as_sqlite
+    return [to_json(value) if name in documents else adapt(value) for name, value in row.items()]
+
+
 def insert(instance: models.Model) -> None:
     """Insert the row of a new instance, inside a transaction."""
     batch = Batch()
@@ -171,12 +178,10 @@ def insert_once(instance: models.Model) -> bool:
 
     That is no error that a savepoint would have to undo.
     """
-    model, values = type(instance), new_row(instance)
-    documents, on_postgresql = json_columns(model), connection.vendor == "postgresql"
-    adapt = _as_text if on_postgresql else _as_sqlite
-    given = [to_json(value) if name in documents else adapt(value) for name, value in values.items()]
-    text = once(Shape(model, tuple(values), rows=1))
-    if on_postgresql:
+    model, row = type(instance), new_row(instance)
+    given = parameters(model, row)
+    text = once(Shape(model, tuple(row), rows=1))
+    if connection.vendor == "postgresql":
         is_new = bool(prepared(text, given))
     else:
         with connection.cursor() as cursor:
