@@ -16,7 +16,6 @@ from handrail.audit.actions import record
 from handrail.incidents import timeline
 from handrail.incidents.models import Incident
 from handrail.shared.actors import Actor
-from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Invalid, NotFound
 from handrail.shared.failpoints import reach
 from handrail.shared.ids import new_id
@@ -29,12 +28,14 @@ from runbooks.engine import events as e
 from runbooks.engine.deciding import decided, retry_refusal
 from runbooks.engine.state import RunState, key_of
 from runbooks.engine.transitions import StepStatus
-from runbooks.execution.admission import Attached, Refused, Waits, decide, lock_places
+from runbooks.execution.admission import Admitted, Attached, Refused, Waits, decide, lock_places
 from runbooks.execution.advancing import advance
+from runbooks.execution.at_once import asking_nothing
 from runbooks.execution.live import LiveRun
 from runbooks.execution.policies import key_run
 from runbooks.execution.starting import begun, held
-from runbooks.execution.transition import Transition
+from runbooks.execution.switching import now_and_switches
+from runbooks.execution.transition import NeedsLock, Transition
 from runbooks.execution.worker import known_dead
 from runbooks.language.definition import Json
 from runbooks.language.definition import Runbook as Definition
@@ -126,24 +127,26 @@ def _start(runbook: Runbook, inputs: dict[str, Json], actor: Actor, origin: Orig
     key_run(run, definition, automatic=origin.get("automatic", False))
     lock_places(run)
     # In the order of the decisions, not of the calls: whoever waited for the lock came later.
-    run.created_at = database_now()
+    run.created_at, switches = now_and_switches()
     _check_start_at(run)
-    verdict = decide(run, definition, run.created_at)
+    verdict = decide(run, definition, run.created_at, switches=switches)
     if isinstance(verdict, Attached):
         return _attached(run, verdict, actor)
     if isinstance(verdict, Refused):
         raise NotAdmitted(run, verdict.code, verdict.reason, pages=verdict.pages)
-    if (existing := _insert_once(run)) is not None:
-        return _the_same(existing)
-    opened = Transition(LiveRun(run, definition, RunState(), {}, {}, run.created_at), run.created_at)
-    reason = ""
-    if isinstance(verdict, Waits):
-        held(opened, verdict, dict(pins))
-        reason = verdict.reason
-    else:
-        begun(opened, dict(pins))
-        advance(opened)
-    opened.commit()
+    try:
+        opened = _new(run, definition, at_once=True)
+        with asking_nothing():
+            _first(opened, verdict, dict(pins))
+        opened.commit()
+    except NeedsLock:
+        # Its first steps ask the database, or somebody has its key.
+        if (existing := _insert_once(run)) is not None:
+            return _the_same(existing)
+        opened = _new(run, definition)
+        _first(opened, verdict, dict(pins))
+        opened.commit()
+    reason = verdict.reason if isinstance(verdict, Waits) else ""
     data: dict[str, Json] = {"runbook": runbook.slug, "version": version.number, "inputs": values}
     if reason:
         record(actor, "run.queued", run, data={**data, "reason": reason})
@@ -152,6 +155,21 @@ def _start(runbook: Runbook, inputs: dict[str, Json], actor: Actor, origin: Orig
     reach("start.before_commit")
     transaction.on_commit(lambda: reach("start.after_commit"))
     return StartResult(run, created=True, reason=reason)
+
+
+def _new(run: Run, definition: Definition, *, at_once: bool = False) -> Transition:
+    """The first transition of a run. ``at_once``: the run's row is written with everything else."""
+    live = LiveRun(run, definition, RunState(), {}, {}, run.created_at)
+    return Transition(live, run.created_at, locked=not at_once, new=at_once)
+
+
+def _first(opened: Transition, verdict: Admitted | Waits, pins: dict[str, Json]) -> None:
+    """What happens first: it begins, or is held."""
+    if isinstance(verdict, Waits):
+        held(opened, verdict, pins)
+    else:
+        begun(opened, pins)
+        advance(opened)
 
 
 def _startable(runbook: Runbook, origin: Origin) -> tuple[RunbookVersion, Definition]:

@@ -73,8 +73,10 @@ class Refused:
 Verdict = Admitted | Waits | Attached | Refused
 
 
-def decide(run: Run, definition: Definition, now: datetime) -> Verdict:
+def decide(run: Run, definition: Definition, now: datetime, *, switches: bool = True) -> Verdict:
     """What becomes of a run that is not begun yet, saved or not. Inside a transaction.
+
+    ``switches``: whether any kill switch is on.
 
     A run that a step waits for is never attached to another one: it waits for its turn instead.
     """
@@ -90,7 +92,7 @@ def decide(run: Run, definition: Definition, now: datetime) -> Verdict:
     return (
         _looping(run, now)
         or _beyond_rate(run, definition.rate_limit, now)
-        or _switched_off(run, now)
+        or (_switched_off(run, now) if switches else None)
         or _behind_pool(run, definition, now)
         or _in_queue(run, policy, now)
         or Admitted()

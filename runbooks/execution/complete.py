@@ -94,7 +94,9 @@ def _tell_circuit(done: Done) -> None:
 
 
 def _at_once(done: Done, me: Me, room: int) -> list[Work]:
-    """Complete what needs nothing but the run's own rows in a single statement. Raises NeedsLock."""
+    """Complete what could be planned without asking the database: in a single statement, unless somebody has to hear
+    of it. Raises NeedsLock.
+    """
     opened = open_at_once(done.work.live, done.work.key)
     with asking_nothing():
         following = _decide(opened, [done], me, room)
@@ -106,8 +108,6 @@ def _at_once(done: Done, me: Me, room: int) -> list[Work]:
         return following
     written: list[Written] = []
     with _in_doubt(written), transaction.atomic():
-        if not opened.take_lock():
-            raise NeedsLock
         opened.commit()
         written.append(Written.by(opened.live.run, following))
         reach("complete.before_commit")

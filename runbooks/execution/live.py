@@ -25,8 +25,9 @@ from runbooks.engine.apply import replay
 from runbooks.engine.compensation import inside
 from runbooks.engine.events import Event, from_row
 from runbooks.engine.state import RunState, key_of
+from runbooks.execution.switching import any_on
 from runbooks.language.definition import ActionStep, ApprovalStep, Json, Runbook, Step
-from runbooks.models import KillSwitch, Run, RunbookVersion, RunEvent, StepRun
+from runbooks.models import Run, RunbookVersion, RunEvent, StepRun
 from runbooks.removed import VALUES, removal
 from runbooks.versions import definition_of
 
@@ -131,11 +132,6 @@ def locked(run_id: uuid.UUID, known: LiveRun | None = None) -> tuple[LiveRun, da
     return live, max(row.now, live.last_at), row.switches
 
 
-def switched() -> str:
-    """The condition that any kill switch is on."""
-    return " ".join(["EXISTS (SELECT 1 FROM", table(KillSwitch), "WHERE off_at IS NULL)"])
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A run's row, the database's time, and whether any kill switch is on; ``ready_at`` of the step asked about."""
@@ -170,7 +166,7 @@ def see(step_id: uuid.UUID) -> Seen | None:
 
 
 def _looking() -> list[str]:
-    return ["SELECT", columns(Run).of("run"), ",", clock_expression(), ",", switched()]
+    return ["SELECT", columns(Run).of("run"), ",", clock_expression(), ",", any_on()]
 
 
 def _seen(row: Row, began: float) -> Seen:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection
 
+from handrail.shared.clock import clock_expression, steady, tell_time
 from handrail.shared.statements.reading import fetch
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import adapted
@@ -37,6 +39,18 @@ class Reach:
 def code_of(switch_id: uuid.UUID) -> str:
     """What rows that the switch holds say."""
     return f"{CODE}{switch_id}"
+
+
+def now_and_switches() -> tuple[datetime, bool]:
+    """The database's time, and whether any kill switch is on, in one question."""
+    began = steady()
+    [(moment, switches)] = fetch(f"SELECT {clock_expression()}, {any_on()}", [])
+    return tell_time(moment, began), bool(switches)
+
+
+def any_on() -> str:
+    """The condition that any kill switch is on."""
+    return " ".join(["EXISTS (SELECT 1 FROM", table(KillSwitch), "WHERE off_at IS NULL)"])
 
 
 def switch_for(reach: Reach) -> KillSwitch | None:

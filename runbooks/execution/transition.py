@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import transaction
 
 from handrail.shared.ids import new_id
-from handrail.shared.statements.writing import Batch, Lost, Value
+from handrail.shared.statements.writing import Batch, Lost, Value, new_row, written
 from runbooks.approvals import close_open
 from runbooks.engine import events as e
 from runbooks.engine.apply import apply
@@ -23,8 +23,9 @@ from runbooks.execution import rows
 from runbooks.execution.auditing import audit
 from runbooks.execution.hints import Hints
 from runbooks.execution.history import Addition, added
-from runbooks.execution.live import LiveRun, lock_row, locked, switched
+from runbooks.execution.live import LiveRun, locked
 from runbooks.execution.slots import slot_freed
+from runbooks.execution.switching import any_on
 from runbooks.hooks import RunChange, run_changed
 from runbooks.language.definition import ActionStep, Json, Step
 from runbooks.language.rates import Rate
@@ -70,15 +71,18 @@ class Transition:
     (:class:`~handrail.shared.statements.writing.Lost`).
     """
 
-    def __init__(self, live: LiveRun, now: datetime, *, switches: bool = True, locked: bool = True) -> None:
+    def __init__(
+        self, live: LiveRun, now: datetime, *, switches: bool = True, locked: bool = True, new: bool = False
+    ) -> None:
         """Use :func:`open_transition`. ``switches``: whether any kill switch is on, so that the gate has to look.
 
-        Not ``locked``, nothing in memory changes before it is written.
+        Not ``locked``, nothing in memory changes before it is written. ``new``: the run has no row yet.
         """
         self.live = live
         self.now = now
         self.switches = switches
         self.locked = locked
+        self._is_new = new
         if locked:
             self._unsettle()
         self.state: RunState = live.state
@@ -208,13 +212,19 @@ class Transition:
 
         ``within``: the transition that has begun this run. It audits what happened here, last of all.
 
-        Raises :class:`~handrail.shared.statements.writing.Lost` if a guarded row is not what it should be.
+        Raises :class:`~handrail.shared.statements.writing.Lost` if a guarded row is not what it should be, and
+        :class:`NeedsLock` if this was planned without the lock and somebody has moved the run, or thrown a kill
+        switch, or taken the key of a new run, meanwhile: nothing is written then.
         """
         if not self.events:
             return
         addition = self.addition()
         if not self._batch(addition).execute():
-            raise Lost
+            raise Lost if self.locked else NeedsLock
+        if not self.locked:
+            # To write the run's row has locked it, for whoever is told now.
+            self.locked = True
+            self._unsettle()
         self._remember(addition)
         self._close_questions()
         self._tell()
@@ -226,13 +236,6 @@ class Transition:
                 audit(run, events)
         if self._hints:
             transaction.on_commit(self._hints.send)
-
-    def take_lock(self) -> bool:
-        """Lock the run after all, to :meth:`commit` what was planned without; False if somebody has moved it."""
-        row = lock_row(self.live.run.pk)
-        self.locked = True
-        self._unsettle()
-        return row.run.revision == self.live.run.revision and row.switches <= self.switches
 
     def is_told(self) -> bool:
         """Whether anybody has to hear of it: a subscriber, or who waits for a slot."""
@@ -249,12 +252,12 @@ class Transition:
         batch = self._batch(addition)
         # If the answer is lost, nobody knows whether it was written: then memory is not believed.
         self.live.settled = False
-        written = batch.execute_at_once()
+        done = batch.execute_at_once()
         self.live.settled = True
-        if written:
+        if done:
             self._remember(addition)
             self._hints.send()
-        return written
+        return done
 
     def addition(self) -> Addition:
         """What it adds to the history and to the run's row; worked out once, when there is nothing more to record."""
@@ -267,8 +270,11 @@ class Transition:
         """The statements. The run's is the first: whoever finds its revision as it is known writes the others."""
         run = self.live.run
         batch = Batch()
-        unless = "" if self.locked else switched()
-        batch.update(Run, run.pk, addition.columns, where={"revision": run.revision}, unless=unless)
+        unless = "" if self.locked else any_on()
+        if self._is_new:
+            batch.insert_once(Run, new_row(run) | addition.columns)
+        else:
+            batch.update(Run, run.pk, addition.columns, where={"revision": run.revision}, unless=unless)
         guarded = [key for key in self._touched if key in self.guards]
         others = [key for key in self._touched if key not in self.guards]
         new: list[dict[str, Value]] = []
@@ -282,6 +288,8 @@ class Transition:
     def _remember(self, addition: Addition) -> None:
         """What was written is what is known from now on."""
         live = self.live
+        if self._is_new:
+            written(live.run)
         for name, value in addition.columns.items():
             setattr(live.run, name, value)
         live.ids |= self._new

@@ -14,7 +14,8 @@ REMEMBERED = 512
 
 
 class Shape(NamedTuple):
-    """What of a statement is text. ``rows``: it inserts so many, or, with 0, updates one.
+    """What of a statement is text. ``rows``: it inserts so many, or, with 0, updates one. ``once``: it inserts its row
+    unless another one has one of its unique keys.
 
     ``where``: further conditions of an update, each a column and how many values it may have. ``guarded``: an update
     that must find its row. ``unless``: a condition without values under which an update finds none.
@@ -26,11 +27,12 @@ class Shape(NamedTuple):
     rows: int = 0
     guarded: bool = False
     unless: str = ""
+    once: bool = False
 
     @property
     def decides(self) -> bool:
         """Whether it may find no row without harm: as the first of several it decides whether they happen."""
-        return not self.rows and not self.guarded
+        return self.once or (not self.rows and not self.guarded)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -39,7 +41,7 @@ def alone(shape: Shape) -> str:
     places = iter(lambda: "%s", "")
     if shape.rows:
         row = f"({', '.join(next(places) for _ in shape.columns)})"
-        return f"{_insert(shape)} VALUES {', '.join([row] * shape.rows)}"
+        return " ".join([_insert(shape), "VALUES", ", ".join([row] * shape.rows), *_unless_taken(shape)])
     return _update(shape, places)
 
 
@@ -47,7 +49,8 @@ def alone(shape: Shape) -> str:
 def together(shapes: tuple[Shape, ...]) -> str:
     """All of them as one statement of PostgreSQL, for a cursor that binds on the server's side.
 
-    It gives one row with the server's time; none, with nothing written, when the first one decides and found no row.
+    It gives one row with the server's time; none, with nothing written, when the first one decides and found no row, or
+    no place for its own.
     Where a guarded one found none it divides by zero: that undoes everything without a transaction around it.
     """
     places = (f"${n}" for n in count(1))
@@ -74,7 +77,7 @@ def _part(shape: Shape, places: Iterator[str], *, depends: bool) -> str:
     types = [type_of(shape.model, column) for column in shape.columns]
     rows = [f"({', '.join(f'{next(places)}::{type_}' for type_ in types)})" for _ in range(shape.rows)]
     text = [_insert(shape), "SELECT given.* FROM (VALUES", ", ".join(rows), ") AS given"]
-    return " ".join([*text, ", part0"] if depends else text)
+    return " ".join([*text, *([", part0"] if depends else []), *_unless_taken(shape)])
 
 
 def _typed_for(shape: Shape, places: Iterator[str]) -> Iterator[str]:
@@ -94,6 +97,10 @@ def once(shape: Shape) -> str:
     else:
         places = ", ".join(["%s"] * len(shape.columns))
     return " ".join([_insert(shape), "VALUES (", places, ") ON CONFLICT DO NOTHING RETURNING 1"])
+
+
+def _unless_taken(shape: Shape) -> list[str]:
+    return ["ON CONFLICT DO NOTHING"] if shape.once else []
 
 
 def _key(shape: Shape) -> str:

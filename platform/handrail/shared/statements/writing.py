@@ -93,14 +93,20 @@ class Batch:
         for first in range(0, len(rows), MOST_ROWS):
             self._insert(model, rows[first : first + MOST_ROWS])
 
-    def _insert(self, model: type[models.Model], rows: Sequence[Mapping[str, Value]]) -> None:
+    def insert_once(self, model: type[models.Model], row: Mapping[str, Value]) -> None:
+        """Insert a row unless another one has one of its unique keys. As the first of a batch it decides about all."""
+        self._insert(model, [row], once=True)
+
+    def _insert(
+        self, model: type[models.Model], rows: Sequence[Mapping[str, Value]], *, once: bool = False
+    ) -> None:
         adapted, documents = self._adapted, json_columns(model)
         columns = tuple(rows[0])
         if any(row.keys() != rows[0].keys() for row in rows):
             raise ValueError(
                 f"rows of {model.__name__} that are inserted together must have the same columns"
             )
-        self._shapes.append(Shape(model, columns, rows=len(rows)))
+        self._shapes.append(Shape(model, columns, rows=len(rows), once=once))
         self._values.append(
             [
                 to_json(row[column]) if column in documents else adapted(row[column])
@@ -110,7 +116,8 @@ class Batch:
         )
 
     def execute(self) -> bool:
-        """Send everything, inside a transaction. False when the first statement found no row.
+        """Send everything, inside a transaction. False, and nothing is written, when the first statement found no row,
+        or no place for its own.
 
         Raises :class:`Lost` when a guarded statement changed nothing; then roll back.
         """
