@@ -46,13 +46,24 @@ def asked_in_words(approval: Approval) -> str:
     return ", ".join(asked) or "the project's approvers"
 
 
+def read_votes(approval: Approval) -> list[Vote]:
+    """All its votes as they are now, void ones, too, the first one first; they are kept with it."""
+    votes = _VOTES.all(approval.pk)
+    keep_votes(approval, votes)
+    return votes
+
+
+def keep_votes(approval: Approval, votes: list[Vote]) -> None:
+    """Say which votes it has, without asking the database."""
+    prefetched(approval, "votes", votes)
+
+
 def recheck(approval: Approval, *, sure_of: Vote | None = None) -> list[Vote]:
     """Take what has lost its standing out of the count; under the lock of the approval. The votes that count no more.
 
-    A voter who left one of several teams still counts, but not for that team. ``sure_of``: a vote that was cast in
-    this transaction, whose voter's standing was looked at for it.
+    A voter who left one of several teams still counts, but not for that team. The votes are those that were read
+    before. ``sure_of``: a vote that was cast in this transaction, whose voter's standing was looked at for it.
     """
-    prefetched(approval, "votes", _VOTES.all(approval.pk))
     lost: list[Vote] = []
     now = standings([approval], but=sure_of)
     for vote in approval.votes.all():

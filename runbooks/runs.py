@@ -71,9 +71,9 @@ class Origin(TypedDict, total=False):
     """Where a run comes from, and with what. All of it may be left out.
 
     ``version``: a published version instead of the live one. ``dedupe_key``: while a run of the runbook with
-    this key is open, no second one starts. ``mode``: ``enforce``, ``suggest`` or ``shadow``. ``priority``: see
-    :mod:`runbooks.priorities`. ``start_at``: not before. ``automatic``: neither a person nor a clock wants it, so
-    that the guard against loops counts it.
+    this key is open, no second one starts; ``is_free``: the caller has just looked, and none is. ``mode``:
+    ``enforce``, ``suggest`` or ``shadow``. ``priority``: see :mod:`runbooks.priorities`. ``start_at``: not before.
+    ``automatic``: neither a person nor a clock wants it, so that the guard against loops counts it.
     """
 
     version: RunbookVersion | None
@@ -81,6 +81,7 @@ class Origin(TypedDict, total=False):
     incident: Incident | None
     alert: Alert | None
     dedupe_key: str
+    is_free: bool
     mode: str
     priority: int
     start_at: datetime | None
@@ -122,7 +123,8 @@ def _start(runbook: Runbook, inputs: dict[str, Json], actor: Actor, origin: Orig
         raise Invalid(f"The inputs do not fit: {problems[0]}", problems=found)
     pins = pins_of(runbook.project, definition, definition_of)
     run = _row(runbook, version, values, actor, origin)
-    if run.dedupe_key and (existing := open_with_key(runbook, run.dedupe_key)) is not None:
+    looked_for = not run.dedupe_key or origin.get("is_free", False)
+    if not looked_for and (existing := open_with_key(runbook, run.dedupe_key)) is not None:
         return _the_same(existing)
     key_run(run, definition, automatic=origin.get("automatic", False))
     lock_places(run)

@@ -206,7 +206,7 @@ def _consider(occasion: Occasion) -> None:
         key = _key(occasion)
         earlier = _earlier_run(occasion, key)
         if earlier is None or not _served_by(earlier, occasion):
-            _act(occasion, key)
+            _act(occasion, key, is_free=earlier is None)
     except NotAdmitted as refusal:
         occasion.tell(f"Did not start {occasion.title}: {refusal.reason}")
     except (ExpressionError, HandrailError) as error:
@@ -280,8 +280,8 @@ def _served_by(earlier: Run, occasion: Occasion) -> bool:
     return True
 
 
-def _act(occasion: Occasion, key: str) -> None:
-    """Start the run, or say what would be started, as the trigger's mode has it."""
+def _act(occasion: Occasion, key: str, *, is_free: bool) -> None:
+    """Start the run, or say what would be started, as the trigger's mode has it. ``is_free``: no open run has it."""
     inputs = render(dict(occasion.trigger.inputs), occasion.names)
     if not isinstance(inputs, dict):
         raise TypeError("the inputs of a trigger are a mapping")
@@ -299,6 +299,7 @@ def _act(occasion: Occasion, key: str) -> None:
         incident=occasion.incident,
         alert=occasion.alert,
         dedupe_key=key,
+        is_free=is_free,
         priority=CONTAINMENT if occasion.incident is not None else PEOPLE,
         automatic=True,
     )

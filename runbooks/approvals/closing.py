@@ -77,6 +77,7 @@ def recheck_votes() -> int:
 @transaction.atomic
 def _mark_lost(approval_id: uuid.UUID) -> int:
     approval = locked(approval_id)
+    quorum.read_votes(approval)
     lost = quorum.recheck(approval) if approval.state == Approval.State.PENDING else []
     if lost:
         approval_changed(approval)
@@ -107,6 +108,7 @@ def lost_standing(approval_id: str) -> str:
     Asked at the gate, inside its transaction; the votes that count no more are marked.
     """
     approval = read(uuid.UUID(approval_id))
+    quorum.read_votes(approval)
     lost = quorum.recheck(approval)
     if not lost or not quorum.missing_votes(approval):
         return ""

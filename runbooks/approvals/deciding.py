@@ -98,7 +98,8 @@ def decide(
             raise Conflict(
                 f"This approval expired at {approval.expires_at:%H:%M:%S} UTC; nothing was approved."
             )
-        earlier = _vote_of(approval, actor)
+        votes = quorum.read_votes(approval)
+        earlier = next((vote for vote in votes if vote.user_id == actor.user_id), None)
         if _is_valid(earlier):
             raise Conflict(f"You have already voted. {quorum.needs(approval)}.")
         if barred:
@@ -117,6 +118,7 @@ def decide(
         # The approval is locked, so that nobody else has inserted one since: no savepoint is needed.
         if earlier is None:
             insert(vote)
+            quorum.keep_votes(approval, [*votes, vote])
         else:
             vote.save(force_update=True)
         result = _count(approval, vote, actor)

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from handrail.shared.ids import new_id
 from handrail.shared.statements.writing import Batch, Lost, Value, new_row, written
+from handrail.shared.wakeups import before_others
 from runbooks.approvals import close_open
 from runbooks.engine import events as e
 from runbooks.engine.apply import apply
@@ -235,7 +236,7 @@ class Transition:
             for run, events in self.to_audit:
                 audit(run, events)
         if self._hints:
-            transaction.on_commit(self._hints.send)
+            before_others(self._hints.send)
 
     def is_told(self) -> bool:
         """Whether anybody has to hear of it: a subscriber, or who waits for a slot."""

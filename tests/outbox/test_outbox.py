@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.models import Project
 from handrail.outbox import sending
@@ -90,6 +91,46 @@ def test_a_change_after_the_sending_sends_again(vendor: Vendor) -> None:
     put("new", "card")
     deliver_due()
     assert vendor.sent == ["old", "new"]
+
+
+def test_the_same_words_twice_in_one_transaction_ask_the_database_once(vendor: Vendor) -> None:
+    with transaction.atomic(), CaptureQueriesContext(connection) as captured:
+        first = enqueue("test", "note", "card", {"text": "a"})
+        asked = len(captured)
+        again = enqueue("test", "note", "card", {"text": "a"})
+        assert (again.pk, len(captured)) == (first.pk, asked)
+        enqueue("test", "note", "card", {"text": "b"})
+        enqueue("test", "note", "card", {"text": "a"})
+    deliver_due()
+    assert vendor.sent == ["a"]
+    put("a", "card", to="")
+    deliver_due()
+    assert vendor.sent == ["a", "a"], "it was sent since: said again, it is sent again"
+
+
+def test_what_was_undone_with_its_savepoint_is_said_anew(vendor: Vendor) -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            enqueue("test", "note", "card", {"text": "a"})
+            transaction.set_rollback(True)
+        enqueue("test", "note", "card", {"text": "a"})
+    deliver_due()
+    assert vendor.sent == ["a"]
+
+
+def test_one_that_waits_for_a_retry_keeps_waiting_and_gets_the_newest_content(vendor: Vendor) -> None:
+    message = put("old", "card", priority=7)
+    later = database_now() + timedelta(minutes=5)
+    OutboxMessage.objects.filter(pk=message.pk).update(attempts=2, due_at=later, last_error="busy")
+    changed = put("new", "card", priority=3)
+    assert (changed.pk, changed.due_at, changed.attempts, changed.last_error) == (
+        message.pk,
+        later,
+        2,
+        "busy",
+    )
+    assert (changed.payload, changed.priority, changed.version) == ({"text": "new"}, 3, 2)
+    assert put("newer", "card", priority=8).priority == 3
 
 
 def test_a_change_while_it_is_being_sent_is_not_lost(vendor: Vendor) -> None:

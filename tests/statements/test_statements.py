@@ -25,7 +25,7 @@ from handrail.shared.statements.compiled import Compiled
 from handrail.shared.statements.reading import columns, fetch
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import Batch, Lost, insert, insert_once
-from handrail.shared.wakeups import wake
+from handrail.shared.wakeups import before_others, wake
 from runbooks.models import StepRun
 from tests import factories
 
@@ -192,6 +192,21 @@ def test_the_same_hint_is_sent_once_a_transaction(monkeypatch: pytest.MonkeyPatc
         wake("b")
     wake("a")
     assert sent == [("a", ""), ("a", "id", ""), ("b", ""), ("a", "")]
+
+
+def test_the_hints_about_steps_leave_before_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr("handrail.shared.wakeups.send", lambda task, *_args, queue="": sent.append(task))
+    with transaction.atomic():
+        transaction.on_commit(lambda: sent.append("first of all"))
+        wake("outbox")
+        with transaction.atomic():
+            before_others(lambda: sent.append("step"))
+        wake("alerts")
+        before_others(lambda: sent.append("another step"))
+        _roll_back_after(lambda: before_others(lambda: sent.append("undone")))
+    before_others(lambda: sent.append("at once"))
+    assert sent == ["first of all", "step", "another step", "outbox", "alerts", "at once"]
 
 
 def _roll_back_after(act: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from handrail.audit.entries import entry_of
 from handrail.audit.models import AuditEntry, AuditHead
 from handrail.shared.jsonvalue import JsonValue
 from handrail.shared.statements.reading import columns, fetch
-from handrail.shared.statements.shapes import table, type_of
+from handrail.shared.statements.shapes import places, table
 from handrail.shared.statements.writing import Batch, new_row, parameters, prepared, written
 
 PLACE = ("n", "previous_hash", "hash")
@@ -60,7 +60,7 @@ def _statement(names: tuple[str, ...]) -> str:
     The head is read under its lock, so that whoever waited for it sees where the chain ends by then.
     """
     head, entries = table(AuditHead), table(AuditEntry)
-    given = [f"${n}::{type_of(AuditEntry, name)}" for n, name in enumerate(names, 4)]
+    given = places(AuditEntry, names, first=4)
     text = ["WITH head AS (SELECT n, hash FROM", head, "WHERE chain = $1 FOR UPDATE)"]
     text += [", next AS (SELECT n + 1 AS n, hash AS previous_hash,"]
     text += [

@@ -22,10 +22,15 @@ _LINK = Compiled(
 )
 
 
-def join(row: Incident, alert: Alert, why: str, *, actor: Actor, at: datetime) -> Incident:
-    """Join the locked incident; joining again only brings severity and start up to date."""
+def join(
+    row: Incident, alert: Alert, why: str, *, actor: Actor, at: datetime, is_new: bool = False
+) -> Incident:
+    """Join the locked incident; joining again only brings severity and start up to date.
+
+    ``is_new``: this transaction has just opened it, so that nothing has joined it yet.
+    """
     # Under the incident's lock nobody else can join it in between.
-    if not _LINK.rows(row.pk, alert.pk):
+    if is_new or not _LINK.rows(row.pk, alert.pk):
         reason = timeline.shortened(why, MAX_REASON)
         insert(IncidentAlert(incident=row, alert=alert, joined_at=at, reason=reason))
         _tell(row, alert, actor, at)

@@ -61,6 +61,7 @@ def create(project: Project, opening: Opening, *, actor: Actor) -> Incident:
         trace_id=opening.trace_id,
     )
     insert(incident)
+    timeline.opened_here(incident)
     timeline.add(
         incident,
         "incident.opened",

@@ -185,7 +185,7 @@ def _open(routing: _Routing, related: Incident | None, why: str) -> None:
 def _announce(routing: _Routing, incident: Incident, decision: str, *, storm: bool = False) -> None:
     alert, actor = routing.alert, routing.actor
     decisions.add(alert, decision)
-    row = join(incident, alert, decision, actor=actor, at=routing.at)
+    row = join(incident, alert, decision, actor=actor, at=routing.at, is_new=True)
     incident_changed(
         IncidentChange(
             incident=row,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias, TypedDict, Unpack
 
@@ -50,7 +51,11 @@ def add(
     dedupe_key = details.get("dedupe_key", "")[:MAX_KEY]
     # Nobody comes back from a failure in here: the transaction around it has the savepoint, if it wants one.
     with transaction.atomic(savepoint=False):
-        last, status, draft_due_at, known = _locked(incident.pk, dedupe_key)
+        ours = _ours(incident.pk)
+        if ours is not None and (not dedupe_key or dedupe_key not in ours.keys):
+            last, status, draft_due_at, known = ours.n, incident.status, incident.draft_due_at, None
+        else:
+            last, status, draft_due_at, known = _locked(incident.pk, dedupe_key)
         if known is not None:
             return TimelineEvent.objects.get(pk=known)
         place = last + 1
@@ -65,9 +70,45 @@ def add(
         batch.insert(TimelineEvent, [new_row(event)])
         batch.update(Incident, incident.pk, changes, guarded=True)
         batch.execute()
+        if ours is not None:
+            keys = ours.keys | {dedupe_key} if dedupe_key else ours.keys
+            transaction.on_commit(_Ours(incident.pk, place, keys))
     written(event)
     incident.timeline_n = place
     return event
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """An incident that this transaction has opened: nobody else sees it, so that its last place and the keys of its
+    events are known. It stands among what is done on commit, and so is forgotten with the savepoint, or the
+    transaction, that is rolled back: then the one before it counts again.
+    """
+
+    incident_id: uuid.UUID
+    n: int = 0
+    keys: frozenset[str] = frozenset()
+    is_known: bool = True
+
+    def __call__(self) -> None:
+        """Committed: others see it from now on."""
+
+
+def opened_here(incident: Incident) -> None:
+    """Say that the current transaction has just inserted the incident; its first event need not ask for its place."""
+    transaction.on_commit(_Ours(incident.pk))
+
+
+def moved_here(incident_id: uuid.UUID) -> None:
+    """Say that the current transaction changes the incident's status: from now on its row is asked."""
+    if _ours(incident_id) is not None:
+        transaction.on_commit(_Ours(incident_id, is_known=False))
+
+
+def _ours(incident_id: uuid.UUID) -> _Ours | None:
+    hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit) if isinstance(hook, _Ours))
+    last = next((hook for hook in hooks if hook.incident_id == incident_id), None)
+    return last if last is not None and last.is_known else None
 
 
 def _locked(incident_id: uuid.UUID, dedupe_key: str) -> Row:

@@ -76,6 +76,7 @@ def move(
     Raises Conflict in words when the verb does not apply any more, Invalid when a needed reason is missing.
     """
     row = lock(incident)
+    timeline.moved_here(row.pk)
     before = Status(row.status)
     after = target(before, verb)
     if after is None or (verb is Verb.ACKNOWLEDGE and _is_acknowledged(row, actor)):

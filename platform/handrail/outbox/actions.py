@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, TypedDict, Unpack
 
 from django.db import connection, transaction
@@ -15,11 +17,11 @@ from handrail.letters import actions as letters
 from handrail.letters.models import DeadLetter
 from handrail.outbox.models import OutboxMessage
 from handrail.shared.actors import Actor
-from handrail.shared.clock import database_now
+from handrail.shared.clock import database_now, estimated_now
 from handrail.shared.errors import Conflict
-from handrail.shared.statements.reading import columns, fetch
-from handrail.shared.statements.shapes import table
-from handrail.shared.statements.writing import Batch, insert_once
+from handrail.shared.statements.reading import columns
+from handrail.shared.statements.shapes import places, table
+from handrail.shared.statements.writing import new_row, parameters, returned
 from handrail.shared.wakeups import wake
 
 DELIVER_TASK = "outbox.deliver"
@@ -51,7 +53,9 @@ def enqueue(
         raise transaction.TransactionManagementError(
             "enqueue() must be called inside transaction.atomic(), together with the act it tells of."
         )
-    due_at = options.get("due_at") or database_now()
+    said = _Said(channel, kind, dedupe_key, payload, options)
+    if (before := _said_before(said)) is not None:
+        return before
     fresh = OutboxMessage(
         channel=channel,
         kind=kind,
@@ -59,12 +63,44 @@ def enqueue(
         payload=payload,
         project=options.get("project"),
         priority=options.get("priority", 5),
-        due_at=due_at,
+        due_at=options.get("due_at") or estimated_now() or database_now(),
         destination=options.get("destination", ""),
     )
-    message = fresh if insert_once(fresh) else _replaced(fresh)
+    message = _stored(fresh)
+    transaction.on_commit(_Enqueued(said, message))
     wake(DELIVER_TASK)
     return message
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What :func:`enqueue` was called with."""
+
+    channel: str
+    kind: str
+    dedupe_key: str
+    payload: dict[str, Any]
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class _Enqueued:
+    """What this transaction has put into the outbox. It stands among what is done on commit, and so is forgotten with
+    the savepoint, or the transaction, that is rolled back.
+    """
+
+    said: _Said
+    message: OutboxMessage
+
+    def __call__(self) -> None:
+        """Committed: from now on it may be sent, and to say it again sends it again."""
+
+
+def _said_before(said: _Said) -> OutboxMessage | None:
+    """The message that this transaction has enqueued already with the very same words, last of all with its key."""
+    hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit) if isinstance(hook, _Enqueued))
+    last = next((hook for hook in hooks if hook.said.dedupe_key == said.dedupe_key), None)
+    return last.message if last is not None and last.said == said else None
 
 
 @transaction.atomic
@@ -92,66 +128,48 @@ def retry_message(message: OutboxMessage, *, actor: Actor) -> OutboxMessage:
     return OutboxMessage.objects.get(pk=message.pk)
 
 
-def _replaced(fresh: OutboxMessage) -> OutboxMessage:
-    """Re-arm the stored message of the same key; one that was removed just now is stored anew."""
-    existing = _rearm(fresh)
-    if existing is None:
-        fresh.save(force_insert=True)
-    return existing or fresh
+def _stored(fresh: OutboxMessage) -> OutboxMessage:
+    """Insert the message, or re-arm the stored one of its key; what had become a dead letter is none any more."""
+    if (message := _upserted(fresh)) is not None:
+        return message
+    message = _upserted(fresh, even_dead=True) or fresh
+    there_is_newer = "There is something newer to send."
+    letters.end("message", message.pk, DeadLetter.State.SETTLED, by="Handrail", reason=there_is_newer)
+    return message
 
 
-def _rearm(fresh: OutboxMessage) -> OutboxMessage | None:
-    """Give the stored message of this key the new content; None when there is none yet.
-
-    One that is being sent stays with its sender, who finds the version changed and sends again: two senders
-    at once could leave the older text on top. One that waits for a retry keeps waiting.
-    """
-    existing = _locked(fresh.dedupe_key)
-    if existing is None:
-        return None
-    was_dead = existing.state == OutboxMessage.State.DEAD
-    done = existing.state in (OutboxMessage.State.SENT, OutboxMessage.State.DEAD)
-    if done:
-        existing.state = OutboxMessage.State.PENDING
-        existing.attempts = 0
-        existing.last_error = ""
-        existing.due_at = fresh.due_at
-    elif existing.attempts == 0:
-        existing.due_at = min(existing.due_at, fresh.due_at)
-    existing.kind = fresh.kind
-    existing.payload = fresh.payload
-    existing.priority = min(existing.priority, fresh.priority) if not done else fresh.priority
-    existing.destination = fresh.destination
-    existing.version += 1
-    changed = (
-        "state",
-        "attempts",
-        "last_error",
-        "due_at",
-        "kind",
-        "payload",
-        "priority",
-        "destination",
-        "version",
-    )
-    batch = Batch()
-    batch.update(
-        OutboxMessage, existing.pk, {name: getattr(existing, name) for name in changed}, guarded=True
-    )
-    batch.execute()
-    if was_dead:
-        letters.end(
-            "message",
-            existing.pk,
-            DeadLetter.State.SETTLED,
-            by="Handrail",
-            reason="There is something newer to send.",
-        )
-    return existing
-
-
-def _locked(dedupe_key: str) -> OutboxMessage | None:
-    lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
-    text = ["SELECT", columns(OutboxMessage).of("message"), "FROM", table(OutboxMessage), "AS message"]
-    rows = fetch(" ".join([*text, "WHERE message.dedupe_key = %s", lock]), [dedupe_key])
+def _upserted(fresh: OutboxMessage, *, even_dead: bool = False) -> OutboxMessage | None:
+    """The message as it is stored now; None when the one of its key is dead, unless ``even_dead``."""
+    row = new_row(fresh)
+    rows = returned(_upsert(tuple(row), even_dead=even_dead), parameters(OutboxMessage, row))
     return columns(OutboxMessage).instance(rows[0]) if rows else None
+
+
+@cache
+def _upsert(names: tuple[str, ...], *, even_dead: bool) -> str:
+    """The text of the statement. One that has left, or died, begins anew, with the new content.
+
+    One that is being sent stays with its sender, who finds the version changed and sends again: two senders at once
+    could leave the older text on top. One that waits for a retry keeps waiting.
+    """
+    least = "least" if connection.vendor == "postgresql" else "min"
+    sent, dead = OutboxMessage.State.SENT.value, OutboxMessage.State.DEAD.value
+
+    def anew(value: str, otherwise: str) -> str:
+        return f"CASE WHEN it.state IN ('{sent}', '{dead}') THEN {value} ELSE {otherwise} END"
+
+    waiting = f"CASE WHEN it.attempts = 0 THEN {least}(it.due_at, excluded.due_at) ELSE it.due_at END"
+    changes = {
+        "state": anew(f"'{OutboxMessage.State.PENDING.value}'", "it.state"),
+        "attempts": anew("0", "it.attempts"),
+        "last_error": anew("''", "it.last_error"),
+        "due_at": anew("excluded.due_at", waiting),
+        "priority": anew("excluded.priority", f"{least}(it.priority, excluded.priority)"),
+        **{name: f"excluded.{name}" for name in ("kind", "payload", "destination")},
+        "version": "it.version + 1",
+    }
+    text = ["INSERT INTO", table(OutboxMessage), f"AS it ({', '.join(names)}) VALUES"]
+    text += [f"({', '.join(places(OutboxMessage, names))}) ON CONFLICT (dedupe_key) DO UPDATE SET"]
+    text += [", ".join(f"{name} = {value}" for name, value in changes.items())]
+    text += [] if even_dead else [f"WHERE it.state <> '{dead}'"]
+    return " ".join([*text, "RETURNING", ", ".join(columns(OutboxMessage).names)])

@@ -56,6 +56,7 @@ def test_the_runbooks_channels_win(fake: Server, approval: Approval) -> None:
     assert [message.channel for message in fake.slack.workspace.messages] == ["C0PAYMENTS", "C0GENERAL"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_decision_on_the_web_rewrites_the_card_and_takes_its_buttons(
     fake: Server, approval: Approval, lin: User
 ) -> None:
@@ -74,6 +75,7 @@ def test_an_unchanged_row_costs_no_call(fake: Server, approval: Approval) -> Non
     assert [name for name, _ in fake.slack.workspace.calls] == ["chat.postMessage"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_deleted_message_is_posted_anew(fake: Server, approval: Approval, lin: User) -> None:
     announce(approval)
     fake.slack.workspace.messages.clear()
@@ -132,6 +134,7 @@ def test_without_a_slack_app_nothing_is_enqueued(approval: Approval, settings: S
     assert not OutboxMessage.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_incident_has_one_message_that_follows_it(fake: Server, project: Project, lin: User) -> None:
     alert = factories.alert(project)
     incident = factories.incident(project, alert, service=factories.service(project))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
@@ -90,13 +90,15 @@ def _typed_for(shape: Shape, places: Iterator[str]) -> Iterator[str]:
 @lru_cache(maxsize=REMEMBERED)
 def once(shape: Shape) -> str:
     """One row, unless another one has one of its unique keys: then nothing. It gives a row when it has inserted one."""
-    if connection.vendor == "postgresql":
-        places = ", ".join(
-            f"${n}::{type_of(shape.model, column)}" for n, column in enumerate(shape.columns, 1)
-        )
-    else:
-        places = ", ".join(["%s"] * len(shape.columns))
-    return " ".join([_insert(shape), "VALUES (", places, ") ON CONFLICT DO NOTHING RETURNING 1"])
+    given = ", ".join(places(shape.model, shape.columns))
+    return " ".join([_insert(shape), "VALUES (", given, ") ON CONFLICT DO NOTHING RETURNING 1"])
+
+
+def places(model: type[models.Model], names: Sequence[str], *, first: int = 1) -> list[str]:
+    """The places of a row's values: on PostgreSQL ``$1::uuid`` and so on, numbered from ``first``."""
+    if connection.vendor != "postgresql":
+        return ["%s"] * len(names)
+    return [f"${n}::{type_of(model, name)}" for n, name in enumerate(names, first)]
 
 
 def _unless_taken(shape: Shape) -> list[str]:

@@ -186,14 +186,7 @@ def insert_once(instance: models.Model) -> bool:
     That is no error that a savepoint would have to undo.
     """
     model, row = type(instance), new_row(instance)
-    given = parameters(model, row)
-    text = once(Shape(model, tuple(row), rows=1))
-    if connection.vendor == "postgresql":
-        is_new = bool(prepared(text, given))
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute(text, given)
-            is_new = bool(cursor.fetchall())
+    is_new = bool(returned(once(Shape(model, tuple(row), rows=1)), parameters(model, row)))
     if is_new:
         written(instance)
     return is_new
@@ -203,6 +196,15 @@ def written(instance: models.Model) -> None:
     """Say of an instance that its row is there now: saving it updates the row from now on."""
     instance._state.adding = False  # noqa: SLF001  how Django itself says so, and documents it
     instance._state.db = DEFAULT_DB_ALIAS  # noqa: SLF001
+
+
+def returned(text: str, values: Sequence[Parameter]) -> list[tuple[Any, ...]]:
+    """The rows that a statement returns whose places are those of this database, see ``shapes.places``."""
+    if connection.vendor == "postgresql":
+        return prepared(text, values)
+    with connection.cursor() as cursor:
+        cursor.execute(text, values)
+        return cast("list[tuple[Any, ...]]", cursor.fetchall())
 
 
 def prepared(text: str, values: Sequence[Parameter]) -> list[tuple[Any, ...]]:
