@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, cast
+from collections.abc import Callable
+from typing import TypeAlias
 
 import structlog
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import sync_only_middleware
 
 from handrail.shared.ids import new_id
 
-Sync: TypeAlias = Callable[[HttpRequest], HttpResponseBase]
-Async: TypeAlias = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+Answering: TypeAlias = Callable[[HttpRequest], HttpResponseBase]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
 
-@sync_and_async_middleware
-def request_ids(get_response: Sync | Async) -> Sync | Async:
+@sync_only_middleware
+def request_ids(get_response: Answering) -> Answering:
     """``X-Request-ID`` and W3C ``traceparent``: accepted where they are well formed, returned always."""
-    if iscoroutinefunction(get_response):
 
-        async def asynchronous(request: HttpRequest) -> HttpResponseBase:
-            headers = _identify(request)
-            with structlog.contextvars.bound_contextvars(**_logged(request)):
-                answer = await cast("Awaitable[HttpResponseBase]", get_response(request))
-            return _told(answer, headers)
-
-        markcoroutinefunction(asynchronous)
-        return asynchronous
-
-    def synchronous(request: HttpRequest) -> HttpResponseBase:
+    def answer(request: HttpRequest) -> HttpResponseBase:
         headers = _identify(request)
         with structlog.contextvars.bound_contextvars(**_logged(request)):
-            answer = cast("HttpResponseBase", get_response(request))
-        return _told(answer, headers)
+            found = get_response(request)
+        return _told(found, headers)
 
-    return synchronous
+    return answer
 
 
 def trace_of(traceparent: str) -> tuple[str, str]:
