@@ -76,7 +76,10 @@ def claim_steps(step_id: uuid.UUID, me: Me, *, room: int = 1) -> list[Work]:
 
 
 def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> list[Work]:
-    """Claim and gate in a single statement, for a step that has its run to itself. Raises NeedsLock."""
+    """Claim and gate in a single statement, unless somebody has to hear of it, for a step that has its run to itself.
+
+    Raises NeedsLock.
+    """
     key = _key_of(live, step_id)
     if key is None or live.state.n != live.run.history_n:
         raise NeedsLock
@@ -87,7 +90,7 @@ def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> list[Work]:
     if claim is None:
         return []
     if not is_quiet(opened):
-        raise NeedsLock
+        return _and_tell(opened, works)
     reach("claim.before_commit")
     try:
         written = opened.write_at_once()
@@ -96,6 +99,18 @@ def _at_once(live: LiveRun, step_id: uuid.UUID, me: Me) -> list[Work]:
     if not written:
         raise NeedsLock
     remember(live)
+    return works
+
+
+def _and_tell(opened: Transition, works: list[Work]) -> list[Work]:
+    """Write what was planned without the lock, and tell of it in the same transaction. Raises NeedsLock."""
+    written: Written | None = None
+    try:
+        with transaction.atomic():
+            written = _commit(opened, works)
+    except (OperationalError, InterfaceError) as error:
+        raise _unanswered(written, error) from error
+    remember(opened.live)
     return works
 
 
