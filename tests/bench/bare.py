@@ -9,19 +9,17 @@ from __future__ import annotations
 import importlib
 import os
 
-import django
 from celery import Celery
 from django.conf import settings
+
+from tests.bench.bare_settings import configure
 
 NAME = f"{os.environ.get('HANDRAIL_QUEUE_PREFIX', 'bench')}-floor"
 """Of the application and of its queue."""
 
 if not settings.configured:
     # In the floor's worker: the product's database and broker without any of its apps.
-    _product = importlib.import_module("handrail.config.settings")
-    _ours = {name: getattr(_product, name) for name in dir(_product) if name.isupper()}
-    settings.configure(**_ours | {"INSTALLED_APPS": [], "MIDDLEWARE": []})
-    django.setup()
+    configure()
 
 broker_settings = importlib.import_module("handrail.config.celery").broker_settings
 floors = importlib.import_module("tests.bench.floors")

@@ -66,13 +66,13 @@ def _fan(both: Sides, width: int) -> None:
     note = f"fan-{next(_notes)}"
     for _ in range(width):
         bare.commit.apply_async((note,))
-    until(lambda: floors.count_rows(note) == width, watch=(both.bare,))
+    until(lambda: floors.count_rows(note) == width, watch=both.bare)
     bare.commit.apply_async((note,))
-    until(lambda: floors.count_rows(note) == width + 1, watch=(both.bare,))
+    until(lambda: floors.count_rows(note) == width + 1, watch=both.bare)
 
 
 def _chains(both: Sides, number: int, length: int) -> None:
     note = f"chains-{next(_notes)}"
     for _ in range(number):
         celery_chain(*(bare.commit.si(note) for _ in range(length))).apply_async()
-    until(lambda: floors.count_rows(note) == number * length, watch=(both.bare,))
+    until(lambda: floors.count_rows(note) == number * length, watch=both.bare)

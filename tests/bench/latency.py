@@ -31,6 +31,7 @@ from tests.bench.sides import Sides
 from tests.bench.stage import Stage
 
 TEAM, USER = "T0BENCH", "U0BENCH"
+FLOOR = "floor"
 CALLBACK, FORM = "/integrations/slack/interactivity", "application/x-www-form-urlencoded"
 
 ALERT_TRIGGER = """\
@@ -49,7 +50,7 @@ ASKING = """\
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The product's web under test, which serves both sides."""
+    """A web process, the product's or the floor's."""
 
     connection: http.client.HTTPConnection
 
@@ -78,6 +79,7 @@ class Track:
     stage: Stage
     both: Sides
     web: Web
+    bare: Web
     marks: Marks
     samples: int
     rounds: int
@@ -117,9 +119,9 @@ class Track:
 
     def _floor(self) -> float:
         mark = uuid.uuid4().hex
-        self.web.ready()
+        self.bare.ready()
         began = time.perf_counter()
-        self.web.post("/bench/floor", mark.encode(), "text/plain")
+        self.bare.post(f"/{FLOOR}", mark.encode(), "text/plain")
         return self.marks.wait_for(mark) - began
 
     def webhook(self) -> list[Figure]:
@@ -168,12 +170,12 @@ class Track:
             self.both.handrail()
             _, approval = asked()
             body = click_body(approval.pk)
-            return self._slowest(people, lambda web: web.post(CALLBACK, body, FORM, **signed(body)))
+            return self._slowest(self.web, people, lambda web: web.post(CALLBACK, body, FORM, **signed(body)))
 
         def floor() -> float:
             self.both.floor()
             return self._slowest(
-                people, lambda web: web.post("/bench/floor", uuid.uuid4().hex.encode(), "text/plain")
+                self.bare, people, lambda web: web.post(f"/{FLOOR}", uuid.uuid4().hex.encode(), "text/plain")
             )
 
         return medians(f"crowd_of_{people}_clicks", *in_turn(value, floor, rounds=self.rounds))
@@ -194,9 +196,9 @@ class Track:
 
         return asked
 
-    def _slowest(self, people: int, act: Callable[[Web], None]) -> float:
+    def _slowest(self, served_by: Web, people: int, act: Callable[[Web], None]) -> float:
         """Everybody has a connection of their own, and presses at once; seconds of the slowest answer."""
-        port = self.web.connection.port
+        port = served_by.connection.port
         start = threading.Barrier(people)
 
         def press(_: int) -> float:

@@ -80,9 +80,9 @@ def figures(only: set[str], scale: float, rounds: int) -> Iterator[Figure]:
 
 
 def latencies(stage: Stage, asked: Callable[[str], bool], samples: int, rounds: int) -> Iterator[Figure]:
-    """A whole installation: web, worker, sweeper and the fake Slack; the web serves both sides."""
+    """A whole installation: web, worker, sweeper and the fake Slack; and a bare web beside the bare worker."""
     marks = Marks()
-    slack, _, web = ports = free_ports()
+    slack, _, web, bare_web = free_ports(4)
     environment = {
         "BENCH_MARKS_PORT": str(marks.port),
         "HANDRAIL_BIND": f"127.0.0.1:{web}",
@@ -90,20 +90,22 @@ def latencies(stage: Stage, asked: Callable[[str], bool], samples: int, rounds: 
         "HANDRAIL_SLACK_BASE_URL": f"http://127.0.0.1:{slack}/api/",
     }
     fakes = f"fakes --bind 127.0.0.1:{slack}"
-    with running("web", **environment) as server, running(fakes, **environment) as chat:
-        until(lambda: all(listens(port) for port in ports), watch=(server, chat))
-        with sides("worker", "sweeper", **environment) as both:
-            track = Track(stage, both, Web.at(web), marks, samples, rounds)
-            if asked("webhook"):
-                with said("  from the alert to the first step"):
-                    found = track.webhook()
-                yield from found
-            if asked("click"):
-                with said("  from the click to the next step"):
-                    found = track.click()
-                yield from found
-            if asked("crowd"):
-                with said("  a crowd of clicks"):
-                    figure = track.crowd(max(2, samples * 5 // 2))
-                yield figure
+    with (
+        running(fakes, **environment) as chat,
+        sides("web", "worker", "sweeper", bare_web=bare_web, **environment) as both,
+    ):
+        until(lambda: all(listens(port) for port in (slack, web)), watch=(chat, *both.ours))
+        track = Track(stage, both, Web.at(web), Web.at(bare_web), marks, samples, rounds)
+        if asked("webhook"):
+            with said("  from the alert to the first step"):
+                found = track.webhook()
+            yield from found
+        if asked("click"):
+            with said("  from the click to the next step"):
+                found = track.click()
+            yield from found
+        if asked("crowd"):
+            with said("  a crowd of clicks"):
+                figure = track.crowd(max(2, samples * 5 // 2))
+            yield figure
     marks.close()

@@ -1,4 +1,4 @@
-"""The two sides of a measurement with processes: Handrail's, and the floor's bare worker; one pauses for the other."""
+"""The two sides of a measurement with processes: Handrail's, and the floor's bare ones; one pauses for the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from tests.bench import bare, floors
-from tests.bench.processes import Process, until
+from tests.bench.processes import Process, listens, until
 
 CONCURRENCY = 2
 
@@ -22,17 +22,19 @@ class Sides:
     """Both run all the time, so that neither is measured cold; :meth:`handrail` and :meth:`floor` choose."""
 
     ours: tuple[Process, ...]
-    bare: Process
+    bare: tuple[Process, ...]
 
     def handrail(self) -> None:
-        _pause(self.bare)
+        for process in self.bare:
+            _pause(process)
         for process in self.ours:
             process.resume()
 
     def floor(self) -> None:
         for process in self.ours:
             _pause(process)
-        self.bare.resume()
+        for process in self.bare:
+            process.resume()
 
 
 def _pause(process: Process) -> None:
@@ -58,8 +60,11 @@ def running(command: str, **more: str) -> Iterator[Process]:
 
 
 @contextmanager
-def sides(*commands: str, **more: str) -> Iterator[Sides]:
-    """Run ``handrail <command>`` for each command, and the bare worker with the same concurrency."""
+def sides(*commands: str, bare_web: int = 0, **more: str) -> Iterator[Sides]:
+    """Run ``handrail <command>`` for each command, and the bare worker with the same concurrency.
+
+    ``bare_web``: the port of a bare web process, behind the same server as Handrail's; none without.
+    """
     without = {
         name: value for name, value in {**os.environ, **more}.items() if name != "DJANGO_SETTINGS_MODULE"
     }
@@ -68,8 +73,23 @@ def sides(*commands: str, **more: str) -> Iterator[Sides]:
     worker += ["-Q", bare.NAME, "-n", f"{bare.NAME}-{os.getpid()}@%h"]
     with ExitStack() as stack:
         ours = tuple(stack.enter_context(running(command, **more)) for command in commands)
-        floor = Process(worker, without, Path(settings.HOME) / "bare.log").start()
-        stack.callback(floor.stop)
+        programs = [worker]
+        if bare_web:
+            web = [
+                "uvicorn",
+                "tests.bench.bare_web:application",
+                "--port",
+                str(bare_web),
+                "--lifespan",
+                "off",
+            ]
+            programs.append([*web, "--no-access-log", "--no-server-header", "--log-level", "warning"])
+        log = Path(settings.HOME) / "bare.log"
+        theirs = tuple(Process(program, without, log).start() for program in programs)
+        for process in theirs:
+            stack.callback(process.stop)
         bare.commit.apply_async(("ready",))
-        until(lambda: floors.count_rows("ready") > 0, watch=(floor, *ours))
-        yield Sides(ours, floor)
+        until(lambda: floors.count_rows("ready") > 0, watch=(*theirs, *ours))
+        if bare_web:
+            until(lambda: listens(bare_web), watch=theirs)
+        yield Sides(ours, theirs)
