@@ -50,6 +50,11 @@ TOLD_LATELY = 10.0
 TOLD_QUICKLY = 0.1
 """An answer that took longer, such as one that waited for a lock, says too little about now."""
 
+TICK = timedelta(milliseconds=2)
+"""SQLite's clock stands still for a millisecond, and its days have no finer fractions than 40 microseconds: what goes
+on from such an answer would be ahead of the next one by as much.
+"""
+
 _told: tuple[float, datetime] | None = None
 
 
@@ -59,10 +64,11 @@ def tell_time(said: datetime | float, asked_at: float) -> datetime:
     ``said``: what :func:`clock_expression` gives, which are seconds since 1970 with SQLite.
     """
     global _told  # noqa: PLW0603  one clock a process, and one assignment
+    exact = isinstance(said, datetime)
     moment = said.astimezone(UTC) if isinstance(said, datetime) else datetime.fromtimestamp(said, UTC)
     answered_at = steady()
     if answered_at - asked_at <= TOLD_QUICKLY:
-        _told = (answered_at, moment)
+        _told = (answered_at, moment if exact else moment - TICK)
     return moment
 
 
