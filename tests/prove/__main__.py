@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,20 +77,27 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     # Whoever asks for one scene wants that one.
     simulated = [] if given.only_kill or given.scene else _simulated(long=given.long)
+    found: list[Found] = []
     try:
         with _stage(given.database or ["sqlite", "postgres"]) as stage:
-            found = [
-                stage.play(scene, database, _amount(scene, given.kills, long=given.long), seed)
-                for scene in scenes
-                for database in scene.databases
-                if database in stage.databases
-            ]
+            for scene, database in _played(scenes, stage.databases):
+                amount = _amount(scene, given.kills, long=given.long)
+                found.append(stage.play(scene, database, amount, seed))
+                # After each: the long form takes hours, and whoever ends it wants to know what it has found.
+                write_report(given.report, found, simulated, seconds=time.monotonic() - began)
     except Missing as missing:
         raise SystemExit(f"The proof needs servers of its own: {missing}") from missing
-    write_report(given.report, found, simulated, seconds=time.monotonic() - began)
     print(f"The report is in {given.report}.")
     print(last_line(found, simulated))
     return 0 if last_line(found, simulated).endswith(CLEAN) else 1
+
+
+def _played(scenes: Sequence[Scene], databases: Container[str]) -> Iterator[tuple[Scene, str]]:
+    """Every scene on every database that it is for and that is proven."""
+    for scene in scenes:
+        for database in scene.databases:
+            if database in databases:
+                yield scene, database
 
 
 def _simulated(*, long: bool) -> list[dict[str, Any]]:
