@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -153,20 +153,25 @@ def _key_of(live: LiveRun, step_id: uuid.UUID) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A ready step that no hint has brought to anybody yet. ``told_at``: when workers were told of it, if they were."""
+    """A ready step that no hint has brought to anybody yet.
+
+    ``told_at``: when workers were told of it, if they were. ``waits``: for how long it has been ready.
+    """
 
     step_id: uuid.UUID
     told_at: datetime | None
+    waits: timedelta = field(compare=False)
 
 
-def most_urgent(me: Me, *, untold: bool = False) -> Overdue | None:
-    """The step that :func:`claim_overdue` would claim first; of those that nobody was told of, if ``untold``.
+def most_urgent(me: Me) -> Overdue | None:
+    """The step that :func:`claim_overdue` would claim first.
 
     Without a transaction: most looks find nothing, and each would take SQLite's only lock.
     """
-    query = _overdue(me, database_now(), untold=untold).order_by("priority", "ready_at")
-    row = query.values_list("pk", "hinted_at").first()
-    return None if row is None else Overdue(*row)
+    now = database_now()
+    query = _overdue(me, now, untold=False).order_by("priority", "ready_at")
+    row = query.values_list("pk", "hinted_at", "ready_at").first()
+    return None if row is None else Overdue(row[0], row[1], now - (row[2] or now))
 
 
 def claim_overdue(me: Me, *, untold: bool = False) -> Work | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 0.25
 """Seconds between two looks of an idle poller."""
+
+LONG = timedelta(seconds=5)
+"""Who has waited for so long is helped by everybody, whether the queue moves or not."""
 
 LOOK_AFTER_ERROR = 2.0
 """Seconds until a poller looks again whose database did not answer."""
@@ -39,7 +42,8 @@ class Lookout:
     A queue gives its hints in the order in which they came, so the most urgent late step is another one at each look
     as long as anybody works it off; to help then would take the processors from those who do. The same one at two
     looks was forgotten, or is more urgent than what stands before it, or everybody is busy: it is taken. So are
-    those of which workers were told before it, or soon after. Of whom nobody was told does not wait for any of this.
+    those of which workers were told before it, or soon after. Of whom nobody was told does not wait for any of this,
+    nor what has been ready for long: it may be that only other pollers work it off, and not fast enough.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -58,6 +62,8 @@ class Lookout:
     def _is_forgotten(self, first: Overdue, last: Overdue | None) -> bool:
         if first.told_at is None:
             return False
+        if first.waits >= LONG:
+            return True
         if first == last:
             self._lost_until = first.told_at + HINT_IS_LATE
         return self._lost_until is not None and first.told_at <= self._lost_until

@@ -87,6 +87,7 @@ def main() -> int:
                 write_report(given.report, found, simulated, seconds=time.monotonic() - began)
     except Missing as missing:
         raise SystemExit(f"The proof needs servers of its own: {missing}") from missing
+    write_report(given.report, found, simulated, seconds=time.monotonic() - began)
     print(f"The report is in {given.report}.")
     print(last_line(found, simulated))
     return 0 if last_line(found, simulated).endswith(CLEAN) else 1

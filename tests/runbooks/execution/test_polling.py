@@ -8,19 +8,19 @@ from django.db.models import F
 
 from handrail.shared.clock import database_now
 from runbooks.execution.claim import HINT_IS_LATE
-from runbooks.execution.polling import Lookout
+from runbooks.execution.polling import LONG, Lookout
 from runbooks.models import Run, StepRun
 from tests.runbooks.execution.stage import Stage, states
 
-LATE = HINT_IS_LATE + timedelta(seconds=1)
+APART = HINT_IS_LATE * 1.1
 
 
-def queued(stage: Stage, runs: int) -> list[Run]:
-    """Runs whose first steps workers were told of too long ago, a second apart, the eldest first."""
+def queued(stage: Stage, runs: int, *, late: timedelta = HINT_IS_LATE) -> list[Run]:
+    """Runs whose first steps workers were told of too long ago, the eldest first."""
     runbook = stage.publish("- {id: a, uses: noop}")
     found = [stage.start(runbook) for _ in range(runs)]
     for n, run in enumerate(found):
-        at = database_now() - LATE - timedelta(seconds=2 * (runs - n))
+        at = database_now() - late - APART * (runs - n - 1)
         StepRun.objects.filter(run=run).update(ready_at=at, hinted_at=at)
     return found
 
@@ -83,6 +83,14 @@ def test_of_whom_nobody_was_told_waits_for_no_second_look(stage: Stage) -> None:
     StepRun.objects.filter(run=queue[0]).update(hinted_at=None)
     assert do_next(stage, lookout)
     assert claimed(queue[0])
+
+
+def test_what_has_waited_for_long_is_helped_by_everybody(stage: Stage) -> None:
+    lookout = Lookout(stage.driver)
+    first, second = queued(stage, 2, late=LONG - APART / 2)
+    assert do_next(stage, lookout)
+    assert not do_next(stage, lookout)
+    assert (claimed(first), claimed(second)) == (True, False)
 
 
 def test_nothing_late_nothing_taken(stage: Stage) -> None:
