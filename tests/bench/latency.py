@@ -59,7 +59,7 @@ class Web:
         return cls(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
 
     def ready(self) -> None:
-        """Connect before the clock runs: the server closes what was idle for five seconds."""
+        """Connect before the clock runs: servers close what was idle for some seconds."""
         self.connection.close()
         self.connection.connect()
 

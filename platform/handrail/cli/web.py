@@ -12,6 +12,11 @@ from handrail.cli.preloading import preload
 from handrail.cli.processes import end_with_supervisor
 from handrail.config.environment import read, split_bind
 
+IDLE_SECONDS = 75
+"""For how long a connection may be idle: longer than the 60 s of load balancers and proxies, which else send a request
+down a connection that is being closed, and answer 502.
+"""
+
 
 @click.command()
 def web() -> None:
@@ -31,5 +36,6 @@ def web() -> None:
         server_header=False,
         log_config=None,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=IDLE_SECONDS,
         proxy_headers=False,
     )
