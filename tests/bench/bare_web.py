@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 
+import django
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
@@ -11,17 +14,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 from tests.bench.bare_settings import configure
 
+_TEMPLATE = Path(django.__file__).parent / "conf" / "project_template" / "project_name" / "settings.py-tpl"
+
 configure(
     apps=[f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions", "messages")],
-    middleware=[
-        "django.middleware.security.SecurityMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "django.contrib.messages.middleware.MessageMiddleware",
-        "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    ],
+    middleware=re.findall(r"\"(django[\w.]+Middleware)\"", _TEMPLATE.read_text().replace("'", '"')),
     AUTH_USER_MODEL="auth.User",
     ROOT_URLCONF=__name__,
 )
