@@ -30,6 +30,31 @@ def test_a_chain_is_measured_and_printed_as_json() -> None:
     assert figure["value"] > 0 < figure["floor"]
 
 
+def test_a_click_is_measured_against_a_bare_web() -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "handrail.cli",
+        "bench",
+        "--json",
+        "--database",
+        "sqlite",
+        "--broker",
+        "embedded",
+    ]
+    done = subprocess.run(
+        [*argv, "--only", "click", "--scale", "0.05", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    for name in ("click_to_step_p50.sqlite+embedded", "click_to_step_p95.sqlite+embedded"):
+        assert figures[name]["value"] > 0 < figures[name]["floor"]
+
+
 def test_a_ratio_is_value_by_floor() -> None:
     assert Figure("chain_40", 3.0, 2.0, "s").data() == {"value": 3.0, "floor": 2.0, "ratio": 1.5, "unit": "s"}
 
