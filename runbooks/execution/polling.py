@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 from django.db import Error, connection
 
+from handrail.shared.clock import steady
 from runbooks.execution.claim import HINT_IS_LATE, Overdue, most_urgent
 from runbooks.execution.drive import Driver
 from runbooks.execution.gate import Work
@@ -40,31 +42,35 @@ class Lookout:
     """Tells hints that were lost from hints that wait in a queue which others are working off.
 
     A queue gives its hints in the order in which they came, so the most urgent late step is another one at each look
-    as long as anybody works it off; to help then would take the processors from those who do. The same one at two
-    looks was forgotten, or is more urgent than what stands before it, or everybody is busy: it is taken. So are
+    as long as anybody works it off; to help then would take the processors from those who do. The same one a look
+    later was forgotten, or is more urgent than what stands before it, or everybody is busy: it is taken. So are
     those of which workers were told before it, or soon after. Of whom nobody was told does not wait for any of this,
     nor what has been ready for long: it may be that only other pollers work it off, and not fast enough.
     """
 
-    def __init__(self, driver: Driver) -> None:
-        """Every poller of a process looks through this one, one at a time."""
+    def __init__(self, driver: Driver, clock: Callable[[], float] = steady) -> None:
+        """Every poller of a process looks through this one, one at a time. ``clock`` counts seconds."""
         self._driver = driver
-        self._last: Overdue | None = None
+        self._clock = clock
+        self._first: Overdue | None = None
+        self._seen_at = 0.0
         self._lost_until: datetime | None = None
 
     def next_work(self) -> Work | None:
         """Claim what nobody else will come to soon; None when there is nothing, or nothing yet."""
-        last, self._last = self._last, most_urgent(self._driver.me)
-        if self._last is None:
+        first, now = most_urgent(self._driver.me), self._clock()
+        if first != self._first:
+            self._first, self._seen_at = first, now
+        if first is None:
             return None
-        return self._driver.next_overdue(untold=not self._is_forgotten(self._last, last))
+        return self._driver.next_overdue(untold=not self._is_forgotten(first, now - self._seen_at))
 
-    def _is_forgotten(self, first: Overdue, last: Overdue | None) -> bool:
+    def _is_forgotten(self, first: Overdue, seen_for: float) -> bool:
         if first.told_at is None:
             return False
         if first.waits >= LONG:
             return True
-        if first == last:
+        if seen_for >= LOOK_EVERY:
             self._lost_until = first.told_at + HINT_IS_LATE
         return self._lost_until is not None and first.told_at <= self._lost_until
 
