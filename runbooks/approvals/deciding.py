@@ -118,9 +118,10 @@ def decide(
         # The approval is locked, so that nobody else has inserted one since: no savepoint is needed.
         if earlier is None:
             insert(vote)
-            quorum.keep_votes(approval, [*votes, vote])
         else:
             vote.save(force_update=True)
+        # Cast just now, it is the last one, also where a void one of the same person stood before others.
+        quorum.keep_votes(approval, [*(other for other in votes if other is not earlier), vote])
         result = _count(approval, vote, actor)
         reach("approval.before_commit")
     reach("approval.after_commit")

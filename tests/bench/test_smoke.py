@@ -13,46 +13,32 @@ from handrail.shared.errors import Invalid
 from tests.bench.measuring import Figure, percentile
 
 
-def test_a_chain_is_measured_and_printed_as_json() -> None:
-    argv = [sys.executable, "-m", "handrail.cli", "bench", "--json", "--database", "sqlite"]
+def measured(figure: str, *where: str) -> dict[str, dict[str, float | str]]:
+    """What one round of a small benchmark prints as JSON."""
+    argv = [sys.executable, "-m", "handrail.cli", "bench", "--json", "--database", "sqlite", *where]
     done = subprocess.run(
-        [*argv, "--only", "chain", "--scale", "0.05", "--rounds", "1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    figure = figures["chain_2.sqlite+embedded"]
-    assert set(figure) == {"value", "floor", "ratio", "unit"}
-    assert figure["unit"] == "s"
-    assert figure["value"] > 0 < figure["floor"]
-
-
-def test_a_click_is_measured_against_a_bare_web() -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "handrail.cli",
-        "bench",
-        "--json",
-        "--database",
-        "sqlite",
-        "--broker",
-        "embedded",
-    ]
-    done = subprocess.run(
-        [*argv, "--only", "click", "--scale", "0.05", "--rounds", "1"],
+        [*argv, "--only", figure, "--scale", "0.05", "--rounds", "1"],
         capture_output=True,
         text=True,
         check=False,
         timeout=180,
     )
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    found: dict[str, dict[str, float | str]] = json.loads(done.stdout)
+    return found
+
+
+def test_a_chain_is_measured_and_printed_as_json() -> None:
+    figure = measured("chain")["chain_2.sqlite+embedded"]
+    assert set(figure) == {"value", "floor", "ratio", "unit"}
+    assert figure["unit"] == "s"
+    assert float(figure["value"]) > 0 < float(figure["floor"])
+
+
+def test_a_click_is_measured_against_a_bare_web() -> None:
+    figures = measured("click", "--broker", "embedded")
     for name in ("click_to_step_p50.sqlite+embedded", "click_to_step_p95.sqlite+embedded"):
-        assert figures[name]["value"] > 0 < figures[name]["floor"]
+        assert float(figures[name]["value"]) > 0 < float(figures[name]["floor"])
 
 
 def test_a_ratio_is_value_by_floor() -> None:

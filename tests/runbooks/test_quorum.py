@@ -108,6 +108,17 @@ def test_whoever_regains_their_standing_votes_again(stage: Stage, project: Proje
         decide(approval, first)
 
 
+def test_the_answers_of_whoever_votes_again_are_the_last(stage: Stage, project: Project) -> None:
+    approval = ask(stage, DBA, rest="inputs: {ticket: {type: string, default: none}}")
+    first, second = (approver(project, name, "dba") for name in ("d1", "d2"))
+    decide(approval, first, inputs={"ticket": "void"})
+    leave(project, first)
+    decide(approval, second, inputs={"ticket": "second"})
+    join(project, account(first), "dba")
+    assert decide(approval, first, inputs={"ticket": "again"}) == "Approved. It runs now."
+    assert RunEvent.objects.get(type="approval.decided").data["inputs"] == {"ticket": "again"}
+
+
 def test_the_sweeper_shows_in_time_what_no_longer_counts(stage: Stage, project: Project) -> None:
     approval = ask(stage, DBA)
     first = approver(project, "d1", "dba")

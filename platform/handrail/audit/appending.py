@@ -13,8 +13,8 @@ from handrail.audit.chain import canonical_json, link
 from handrail.audit.entries import entry_of
 from handrail.audit.models import AuditEntry, AuditHead
 from handrail.shared.jsonvalue import JsonValue
-from handrail.shared.statements.reading import columns, fetch
-from handrail.shared.statements.shapes import places, table
+from handrail.shared.statements.reading import fetch
+from handrail.shared.statements.shapes import row_places, table
 from handrail.shared.statements.writing import Batch, new_row, parameters, prepared, written
 
 PLACE = ("n", "previous_hash", "hash")
@@ -60,7 +60,7 @@ def _statement(names: tuple[str, ...]) -> str:
     The head is read under its lock, so that whoever waited for it sees where the chain ends by then.
     """
     head, entries = table(AuditHead), table(AuditEntry)
-    given = places(AuditEntry, names, first=4)
+    given = row_places(AuditEntry, names, first=4)
     text = ["WITH head AS (SELECT n, hash FROM", head, "WHERE chain = $1 FOR UPDATE)"]
     text += [", next AS (SELECT n + 1 AS n, hash AS previous_hash,"]
     text += [
@@ -75,19 +75,12 @@ def _statement(names: tuple[str, ...]) -> str:
 
 def _on_sqlite(entry: AuditEntry) -> bool:
     """False where the chain has no head yet."""
-    text = [
-        "SELECT",
-        columns(AuditHead).of("head"),
-        "FROM",
-        table(AuditHead),
-        "AS head WHERE head.chain = %s",
-    ]
-    rows = fetch(" ".join(text), [entry.chain])
+    rows = fetch(" ".join(["SELECT n, hash FROM", table(AuditHead), "WHERE chain = %s"]), [entry.chain])
     if not rows:
         return False
-    head = columns(AuditHead).instance(rows[0])
-    entry.n, entry.previous_hash = head.n + 1, head.hash
-    entry.hash = link(head.hash, entry_of(entry))
+    last, entry.previous_hash = rows[0]
+    entry.n = last + 1
+    entry.hash = link(entry.previous_hash, entry_of(entry))
     batch = Batch()
     batch.insert(AuditEntry, [new_row(entry)])
     batch.update(AuditHead, entry.chain, {"n": entry.n, "hash": entry.hash}, guarded=True)

@@ -20,7 +20,7 @@ from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now, estimated_now
 from handrail.shared.errors import Conflict
 from handrail.shared.statements.reading import columns
-from handrail.shared.statements.shapes import places, table
+from handrail.shared.statements.shapes import row_places, table
 from handrail.shared.statements.writing import new_row, parameters, returned
 from handrail.shared.wakeups import wake
 
@@ -169,7 +169,7 @@ def _upsert(names: tuple[str, ...], *, even_dead: bool) -> str:
         "version": "it.version + 1",
     }
     text = ["INSERT INTO", table(OutboxMessage), f"AS it ({', '.join(names)}) VALUES"]
-    text += [f"({', '.join(places(OutboxMessage, names))}) ON CONFLICT (dedupe_key) DO UPDATE SET"]
+    text += [f"({', '.join(row_places(OutboxMessage, names))}) ON CONFLICT (dedupe_key) DO UPDATE SET"]
     text += [", ".join(f"{name} = {value}" for name, value in changes.items())]
     text += [] if even_dead else [f"WHERE it.state <> '{dead}'"]
     return " ".join([*text, "RETURNING", ", ".join(columns(OutboxMessage).names)])

@@ -74,7 +74,7 @@ def _part(shape: Shape, places: Iterator[str], *, depends: bool) -> str:
         return _update(shape, _typed_for(shape, places)) + (
             " AND EXISTS (SELECT FROM part0)" if depends else ""
         )
-    types = [type_of(shape.model, column) for column in shape.columns]
+    types = [_type(shape.model, column) for column in shape.columns]
     rows = [f"({', '.join(f'{next(places)}::{type_}' for type_ in types)})" for _ in range(shape.rows)]
     text = [_insert(shape), "SELECT given.* FROM (VALUES", ", ".join(rows), ") AS given"]
     return " ".join([*text, *([", part0"] if depends else []), *_unless_taken(shape)])
@@ -84,21 +84,14 @@ def _typed_for(shape: Shape, places: Iterator[str]) -> Iterator[str]:
     """The places of an update, each with the type of its column."""
     columns = [*shape.columns, _key(shape)]
     columns += [column for column, options in shape.where for _ in range(options)]
-    return (f"{next(places)}::{type_of(shape.model, column)}" for column in columns)
+    return (f"{next(places)}::{_type(shape.model, column)}" for column in columns)
 
 
-@lru_cache(maxsize=REMEMBERED)
-def once(shape: Shape) -> str:
-    """One row, unless another one has one of its unique keys: then nothing. It gives a row when it has inserted one."""
-    given = ", ".join(places(shape.model, shape.columns))
-    return " ".join([_insert(shape), "VALUES (", given, ") ON CONFLICT DO NOTHING RETURNING 1"])
-
-
-def places(model: type[models.Model], names: Sequence[str], *, first: int = 1) -> list[str]:
+def row_places(model: type[models.Model], names: Sequence[str], *, first: int = 1) -> list[str]:
     """The places of a row's values: on PostgreSQL ``$1::uuid`` and so on, numbered from ``first``."""
     if connection.vendor != "postgresql":
         return ["%s"] * len(names)
-    return [f"${n}::{type_of(model, name)}" for n, name in enumerate(names, first)]
+    return [f"${n}::{_type(model, name)}" for n, name in enumerate(names, first)]
 
 
 def _unless_taken(shape: Shape) -> list[str]:
@@ -124,7 +117,7 @@ def _update(shape: Shape, places: Iterator[str]) -> str:
     return " ".join(["UPDATE", table(shape.model), "SET", assignments, "WHERE", " AND ".join(conditions)])
 
 
-def type_of(model: type[models.Model], column: str) -> str:
+def _type(model: type[models.Model], column: str) -> str:
     """The type of a column; without a length, because a cast to that would cut what is too long."""
     field = next(field for field in model._meta.fields if field.column == column)
     return str(field.db_type(connection)).partition("(")[0]

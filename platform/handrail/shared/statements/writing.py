@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from handrail.shared.clock import steady, tell_time
-from handrail.shared.statements.shapes import Shape, alone, once, together
+from handrail.shared.statements.shapes import Shape, alone, together
 
 Parameter = bool | int | float | str | bytes | uuid.UUID | datetime | None
 """What goes to the driver."""
@@ -185,8 +185,9 @@ def insert_once(instance: models.Model) -> bool:
 
     That is no error that a savepoint would have to undo.
     """
-    model, row = type(instance), new_row(instance)
-    is_new = bool(returned(once(Shape(model, tuple(row), rows=1)), parameters(model, row)))
+    batch = Batch()
+    batch.insert_once(type(instance), new_row(instance))
+    is_new = batch.execute()
     if is_new:
         written(instance)
     return is_new
@@ -199,7 +200,7 @@ def written(instance: models.Model) -> None:
 
 
 def returned(text: str, values: Sequence[Parameter]) -> list[tuple[Any, ...]]:
-    """The rows that a statement returns whose places are those of this database, see ``shapes.places``."""
+    """The rows that a statement returns whose places are those of this database, see ``shapes.row_places``."""
     if connection.vendor == "postgresql":
         return prepared(text, values)
     with connection.cursor() as cursor:
