@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import override_settings
 
 from handrail.alerts import api as alerts
-from handrail.config.refusals import Handler
+from handrail.config.handler import Handler
 from handrail.config.telemetry import configure_logs
 
 HOOK = "/hooks/v1/alertmanager/key"

@@ -8,7 +8,7 @@ import django
 
 from handrail.config.body_limits import LimitBodies
 from handrail.config.environment import read
-from handrail.config.refusals import Handler
+from handrail.config.handler import Handler
 from handrail.config.turns import TakeTurns
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "handrail.config.settings")

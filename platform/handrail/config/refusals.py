@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import IO, Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import (
     DisallowedHost,
     RequestDataTooBig,
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import sync_only_middleware
 from django.views import defaults
@@ -66,32 +64,6 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return cast("HttpResponse", defaults.bad_request(request, exception))
 
 
-class Handler(ASGIHandler):
-    """Django's own, with all middleware and the view of a request in one thread, one call.
-
-    In Django's asynchronous chain every middleware goes to a thread and back, twice: two thirds of the time of a page
-    that does little. Streams are read by the event loop all the same, after the view has made them. And a request that
-    cannot even be taken apart is refused in the form of all other refusals.
-    """
-
-    def load_middleware(self, is_async: bool = False) -> None:
-        """A synchronous chain, whatever Django asks for."""
-        super().load_middleware(is_async=False)
-
-    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        """Go through the chain in the request's own thread."""
-        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
-
-    def create_request(
-        self, scope: Mapping[str, Any], body_file: IO[bytes]
-    ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
-        """``(request, None)`` or ``(None, refusal)``."""
-        made = super().create_request(scope, body_file)
-        if isinstance(made[1], HttpResponse) and str(scope["path"]).startswith(PROGRAMS):
-            _rewrite(made[1], "")
-        return made
-
-
 def _told(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     if (
         answer.status_code >= 400
@@ -99,12 +71,12 @@ def _told(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
         and request.path.startswith(PROGRAMS)
         and not answer.get("Content-Type", "").startswith(CONTENT_TYPE)
     ):
-        _rewrite(answer, request.__dict__.get("request_id", ""))
+        rewrite(answer, request.__dict__.get("request_id", ""))
     return answer
 
 
-def _rewrite(answer: HttpResponse, request_id: str) -> None:
-    """Replace what the answer says; its status and its other headers (Allow, cookies) stay."""
+def rewrite(answer: HttpResponse, request_id: str) -> None:
+    """Say in a problem document what the answer says; its status and its other headers (Allow, cookies) stay."""
     status = answer.status_code
     title = HTTPStatus(status).phrase
     code, detail = _SAID.get(status, ("error", f"{title}."))

@@ -14,6 +14,7 @@ from handrail.incidents.lifecycle import Status
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now, now
+from handrail.shared.notes import Note, last_note, note
 from handrail.shared.statements.reading import Row, fetch
 from handrail.shared.statements.shapes import table
 from handrail.shared.statements.writing import Batch, new_row, written
@@ -72,17 +73,16 @@ def add(
         batch.execute()
         if ours is not None:
             keys = ours.keys | {dedupe_key} if dedupe_key else ours.keys
-            transaction.on_commit(_Ours(incident.pk, place, keys))
+            note(_Ours(incident.pk, place, keys))
     written(event)
     incident.timeline_n = place
     return event
 
 
 @dataclass(frozen=True, slots=True)
-class _Ours:
+class _Ours(Note):
     """An incident that this transaction has opened: nobody else sees it, so that its last place and the keys of its
-    events are known. It stands among what is done on commit, and so is forgotten with the savepoint, or the
-    transaction, that is rolled back: then the one before it counts again.
+    events are known. Of the notes about one incident the last counts.
     """
 
     incident_id: uuid.UUID
@@ -90,24 +90,20 @@ class _Ours:
     keys: frozenset[str] = frozenset()
     is_known: bool = True
 
-    def __call__(self) -> None:
-        """Committed: others see it from now on."""
-
 
 def opened_here(incident: Incident) -> None:
     """Say that the current transaction has just inserted the incident; its first event need not ask for its place."""
-    transaction.on_commit(_Ours(incident.pk))
+    note(_Ours(incident.pk))
 
 
 def moved_here(incident_id: uuid.UUID) -> None:
     """Say that the current transaction changes the incident's status: from now on its row is asked."""
     if _ours(incident_id) is not None:
-        transaction.on_commit(_Ours(incident_id, is_known=False))
+        note(_Ours(incident_id, is_known=False))
 
 
 def _ours(incident_id: uuid.UUID) -> _Ours | None:
-    hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit) if isinstance(hook, _Ours))
-    last = next((hook for hook in hooks if hook.incident_id == incident_id), None)
+    last = last_note(_Ours, lambda ours: ours.incident_id == incident_id)
     return last if last is not None and last.is_known else None
 
 

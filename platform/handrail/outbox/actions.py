@@ -19,6 +19,7 @@ from handrail.outbox.models import OutboxMessage
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now, estimated_now
 from handrail.shared.errors import Conflict
+from handrail.shared.notes import Note, last_note, note
 from handrail.shared.statements.reading import columns
 from handrail.shared.statements.shapes import row_places, table
 from handrail.shared.statements.writing import new_row, parameters, returned
@@ -67,7 +68,7 @@ def enqueue(
         destination=options.get("destination", ""),
     )
     message = _stored(fresh)
-    transaction.on_commit(_Enqueued(said, message))
+    note(_Enqueued(said, message))
     wake(DELIVER_TASK)
     return message
 
@@ -84,22 +85,16 @@ class _Said:
 
 
 @dataclass(frozen=True, slots=True)
-class _Enqueued:
-    """What this transaction has put into the outbox. It stands among what is done on commit, and so is forgotten with
-    the savepoint, or the transaction, that is rolled back.
-    """
+class _Enqueued(Note):
+    """What this transaction has put into the outbox: nobody can have sent it yet."""
 
     said: _Said
     message: OutboxMessage
 
-    def __call__(self) -> None:
-        """Committed: from now on it may be sent, and to say it again sends it again."""
-
 
 def _said_before(said: _Said) -> OutboxMessage | None:
     """The message that this transaction has enqueued already with the very same words, last of all with its key."""
-    hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit) if isinstance(hook, _Enqueued))
-    last = next((hook for hook in hooks if hook.said.dedupe_key == said.dedupe_key), None)
+    last = last_note(_Enqueued, lambda enqueued: enqueued.said.dedupe_key == said.dedupe_key)
     return last.message if last is not None and last.said == said else None
 
 
