@@ -15,9 +15,10 @@ from tests.bench import chain, fanout, floors, waiting
 from tests.bench.latency import Track, Web
 from tests.bench.marks import Marks
 from tests.bench.measuring import Figure, said
-from tests.bench.processes import free_ports, listens, until
+from tests.bench.processes import listens, until
 from tests.bench.sides import running, sides
 from tests.bench.stage import Stage
+from tests.ports import free_ports
 
 
 def main() -> int:

@@ -115,17 +115,6 @@ def until(done: Callable[[], bool], *, within: float = 120.0, watch: Sequence[Pr
         time.sleep(LOOK_EVERY)
 
 
-def free_ports(count: int = 3) -> list[int]:
-    """Consecutive ports that nobody has: the fakes take two."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        ports = list(range(first, first + count))
-        if not any(listens(port) for port in ports):
-            return ports
-
-
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -20,9 +20,10 @@ from runbooks.execution.heart import Heart
 from runbooks.execution.worker import Me
 from runbooks.models import Run, RunEvent, StepRun
 from tests.bench.measuring import Figure, seconds
-from tests.bench.processes import Process, free_ports, listens, until
+from tests.bench.processes import Process, listens, until
 from tests.bench.sides import running
 from tests.bench.stage import Stage
+from tests.ports import free_ports
 
 FEW = 1_000
 PASSES = 20

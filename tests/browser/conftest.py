@@ -15,7 +15,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, StorageState, sync_playwright
 
 from tests.flows.patience import eventually
-from tests.flows.processes import TOP, Process, environment, free_ports
+from tests.flows.processes import TOP, Process, environment
+from tests.ports import free_ports
 
 CHROMIUM = shutil.which("chromium") or ""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -17,7 +17,8 @@ from tests.authz.routes import routes
 from tests.authz.test_table import expectations
 from tests.browser.conftest import PASSWORD, Site, answers
 from tests.flows.patience import eventually
-from tests.flows.processes import TOP, Process, environment, free_ports
+from tests.flows.processes import TOP, Process, environment
+from tests.ports import free_ports
 
 pytestmark = [
     pytest.mark.browser,

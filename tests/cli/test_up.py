@@ -21,7 +21,8 @@ from handrail.config.environment import base_url, http_url, is_loopback, running
 from handrail.demo.sample import CONNECTIONS, follow, seed
 from handrail.shared.errors import Invalid
 from tests.flows.patience import eventually
-from tests.flows.processes import TOP, environment, free_ports
+from tests.flows.processes import TOP, environment
+from tests.ports import free_ports
 
 
 def permissions(path: Path) -> int:

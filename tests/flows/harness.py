@@ -32,9 +32,10 @@ from handrail.incidents.models import Incident
 from runbooks.models import Approval, Run, StepRun
 from tests.flows.held_production import HeldProduction, serving
 from tests.flows.patience import eventually
-from tests.flows.processes import TOP, Process, environment, free_ports
+from tests.flows.processes import TOP, Process, environment
 from tests.flows.seed import PASSWORD, Seeded
 from tests.flows.services import Backend, postgres_database, queue_prefix, require
+from tests.ports import free_ports
 
 M = TypeVar("M", bound=Model)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -128,23 +127,3 @@ class Process:
     def said(self) -> str:
         """Everything that it has written."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-
-def free_ports(count: int) -> list[int]:
-    """Consecutive free ports below the range from which systems take their own."""
-    random = SystemRandom()
-    while True:
-        first = random.randrange(20_000, 30_000)
-        ports = list(range(first, first + count))
-        if all(_is_free(port) for port in ports):
-            return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from tests.flows.patience import eventually
-from tests.flows.processes import Process, environment, free_ports
+from tests.flows.processes import Process, environment
+from tests.ports import free_ports
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from tests.flows.processes import free_ports
+from tests.ports import free_ports
 from tests.prove.crashing import simulate, simulation
 from tests.prove.report import CLEAN, Found, last_line, write_report
 from tests.prove.scenes import POSTGRES, SCENES, SERVER_VARIABLE, SQLITE, Scene, Setting

@@ -19,7 +19,7 @@ import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.flows.processes import free_ports
+from tests.ports import free_ports
 
 
 class Missing(Exception):
