@@ -20,13 +20,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--database")
     parser.add_argument("--broker")
+    parser.add_argument("--flush", type=float, default=0.0)
     parser.add_argument("--scale", default="1")
     parser.add_argument("--rounds", default="5")
     parser.add_argument("--only", action="append", default=[])
     given = parser.parse_args()
     places = default_places()
     if given.database or given.broker:
-        places = [Place(given.database or SQLITE, given.broker or EMBEDDED)]
+        places = [Place(given.database or SQLITE, given.broker or EMBEDDED, given.flush)]
     arguments = ["--scale", given.scale, "--rounds", given.rounds]
     for name in given.only:
         arguments += ["--only", name]

@@ -50,7 +50,10 @@ def durability() -> str:
             cursor.execute("SHOW synchronous_commit")
             commit = cursor.fetchone()[0]
             cursor.execute("SHOW fsync")
-            return f"synchronous_commit={commit} fsync={cursor.fetchone()[0]}"
+            fsync = cursor.fetchone()[0]
+            cursor.execute("SHOW commit_delay")
+            delay = int(cursor.fetchone()[0])
+            return f"synchronous_commit={commit} fsync={fsync}" + (f" commit_delay={delay}" if delay else "")
         cursor.execute("PRAGMA journal_mode")
         journal = cursor.fetchone()[0]
         cursor.execute("PRAGMA synchronous")

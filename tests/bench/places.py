@@ -21,17 +21,22 @@ SQLITE, EMBEDDED = "sqlite", "embedded"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``database`` and ``broker`` are URLs, or ``sqlite`` and ``embedded``."""
+    """``database`` and ``broker`` are URLs, or ``sqlite`` and ``embedded``.
+
+    ``flush``: milliseconds that PostgreSQL waits before each flush of its log, as a slower disk would let it wait.
+    """
 
     database: str
     broker: str
+    flush: float = 0.0
 
     @property
     def name(self) -> str:
-        """Such as ``postgresql+redis``; figures end in it."""
+        """Such as ``postgresql+redis``, or ``postgresql+redis+1ms``; figures end in it."""
         database = SQLITE if self.database == SQLITE else "postgresql"
         broker = EMBEDDED if self.broker == EMBEDDED else urlsplit(self.broker).scheme
-        return f"{database}+{ {'amqp': 'rabbitmq'}.get(broker, broker) }"
+        slower = f"+{self.flush:g}ms" if self.flush else ""
+        return f"{database}+{ {'amqp': 'rabbitmq'}.get(broker, broker) }{slower}"
 
 
 def answers(url: str) -> bool:
@@ -77,10 +82,21 @@ def environment(place: Place, home: Path) -> Iterator[dict[str, str]]:
         yield ours
         return
     name = f"bench_{secrets.token_hex(6)}"
-    with psycopg.connect(place.database, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    _ask(place.database, f'CREATE DATABASE "{name}"')
     try:
+        if place.flush:
+            # In microseconds. Whoever flushes the log sleeps before, however few commit at once.
+            _ask(place.database, f'ALTER DATABASE "{name}" SET commit_delay = {round(place.flush * 1000)}')
+            _ask(place.database, f'ALTER DATABASE "{name}" SET commit_siblings = 0')
         yield ours | {"HANDRAIL_DATABASE_URL": urlsplit(place.database)._replace(path=f"/{name}").geturl()}
     finally:
-        with psycopg.connect(place.database, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        _ask(place.database, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _ask(server: str, statement: str) -> None:
+    """SystemExit with the server's words when it refuses."""
+    try:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(statement)
+    except psycopg.Error as error:
+        raise SystemExit(f"handrail bench: {statement} failed: {error}") from error

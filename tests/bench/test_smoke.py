@@ -11,11 +11,13 @@ import pytest
 from handrail.cli import bench
 from handrail.shared.errors import Invalid
 from tests.bench.measuring import Figure, percentile
+from tests.bench.places import POSTGRES, SQLITE
+from tests.flows.services import Backend, require
 
 
-def measured(figure: str, *where: str) -> dict[str, dict[str, float | str]]:
+def measured(figure: str, *where: str, database: str = SQLITE) -> dict[str, dict[str, float | str]]:
     """What one round of a small benchmark prints as JSON."""
-    argv = [sys.executable, "-m", "handrail.cli", "bench", "--json", "--database", "sqlite", *where]
+    argv = [sys.executable, "-m", "handrail.cli", "bench", "--json", "--database", database, *where]
     done = subprocess.run(
         [*argv, "--only", figure, "--scale", "0.05", "--rounds", "1"],
         capture_output=True,
@@ -70,3 +72,22 @@ def test_an_unknown_server_is_refused_before_anything_starts(option: str, value:
     )
     assert done.returncode == 2
     assert f"{option} is {value!r}" in done.stderr
+
+
+def test_a_slower_disk_needs_a_server_that_can_wait() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "handrail.cli", "bench", "--flush", "1", "--database", "sqlite"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("handrail: --flush needs PostgreSQL")
+
+
+@pytest.mark.postgres
+def test_a_slower_disk_slows_the_floor() -> None:
+    require(Backend("postgres", "postgres"))
+    figure = measured("chain", "--flush", "20", database=POSTGRES)["chain_2.postgresql+embedded+20ms"]
+    assert float(figure["floor"]) > 2 * 0.02

@@ -25,11 +25,21 @@ _BROKERS = ("redis", "rediss", "amqp", "amqps")
     "--database", help="`sqlite`, or a PostgreSQL URL whose server makes a database for the time being."
 )
 @click.option("--broker", help="`embedded`, or a Redis or AMQP URL.")
+@click.option(
+    "--flush",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="As on a disk that takes so many milliseconds longer for a flush; with a PostgreSQL URL, as superuser.",
+)
 @click.option("--only", multiple=True, type=click.Choice(FIGURES), help="Measure this; may be given again.")
 @click.option("--scale", type=click.FloatRange(0.02, 1), default=1.0, help="Below 1: smaller and quicker.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=5, help="Counted rounds; medians are shown.")
 def bench(
-    as_json: bool, database: str | None, broker: str | None, only: tuple[str, ...], scale: float, rounds: int
+    as_json: bool,
+    database: str | None,
+    broker: str | None,
+    only: tuple[str, ...],
+    **numbers: float,
 ) -> None:
     """Measure what durable steps cost, as ratios against floors measured in the same minutes.
 
@@ -38,8 +48,10 @@ def bench(
     """
     _check(database, "--database", ("sqlite",), _DATABASES)
     _check(broker, "--broker", ("embedded",), _BROKERS)
+    if numbers["flush"] and (database or "sqlite") == "sqlite":
+        raise Invalid("--flush needs PostgreSQL, which can wait before it flushes: give --database, too.")
     top = checkout()
-    arguments = ["--scale", str(scale), "--rounds", str(rounds)]
+    arguments = [word for name, number in numbers.items() for word in (f"--{name}", str(number))]
     for name, value in (("--database", database), ("--broker", broker)):
         arguments += [name, value] if value else []
     for figure in only:
