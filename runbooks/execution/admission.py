@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from handrail.incidents.models import Incident
+from handrail.incidents import timeline
 from handrail.shared.ids import short
 from handrail.shared.statements.reading import fetch
 from handrail.shared.statements.shapes import table
@@ -156,7 +156,7 @@ def _looping(run: Run, now: datetime) -> Refused | None:
     allowed = settings.LOOP_GUARD_RUNS
     if not run.loop_key or not allowed:
         return None
-    lock_key(run.runbook_id, "loop", run.loop_key)
+    _lock_key(run, "loop", run.loop_key)
     since = now - LOOP_WINDOW
     text = ["SELECT count(*) FROM", table(Run), "WHERE runbook_id = %s AND loop_key = %s AND created_at > %s"]
     # As the condition of its index says it.
@@ -175,7 +175,7 @@ def _looping(run: Run, now: datetime) -> Refused | None:
 def _beyond_rate(run: Run, limit: RateLimit | None, now: datetime) -> Verdict | None:
     if limit is None:
         return None
-    lock_key(run.runbook_id, "rate", run.rate_key)
+    _lock_key(run, "rate", run.rate_key)
     per = timedelta(seconds=limit.per)
     counted = Run.objects.filter(runbook_id=run.runbook_id, rate_key=run.rate_key).exclude(pk=run.pk)
     recent = counted.filter(started_at__gt=now - per).order_by("started_at")
@@ -225,15 +225,9 @@ def first_waiting(run: Run) -> QuerySet[Run]:
 
 
 def lock_places(run: Run) -> None:
-    """Let nobody decide about the run's concurrency key until the transaction ends.
-
-    The incident comes before: an alert starts runs while it holds its incident, and every run tells its own.
-    """
-    if not run.concurrency_key:
-        return
-    if run.incident_id is not None:
-        list(Incident.objects.select_for_update(no_key=True).filter(pk=run.incident_id).values_list("pk"))
-    lock_key(run.runbook_id, "concurrency", run.concurrency_key)
+    """Let nobody decide about the run's concurrency key until the transaction ends."""
+    if run.concurrency_key:
+        _lock_key(run, "concurrency", run.concurrency_key)
 
 
 def _same_key(run: Run) -> QuerySet[Run]:
@@ -246,6 +240,16 @@ def _ranked_before(run: Run) -> Q:
     """Who has the better place in a queue: priority, then age."""
     older = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
     return Q(priority__lt=run.priority) | (Q(priority=run.priority) & older)
+
+
+def _lock_key(run: Run, what: str, key: str) -> None:
+    """One decision at a time about one of the run's keys.
+
+    The incident comes before: an alert starts runs while it holds its incident, and every run tells its own.
+    """
+    if run.incident_id is not None and connection.vendor == "postgresql":
+        timeline.lock(run.incident_id)
+    lock_key(run.runbook_id, what, key)
 
 
 def lock_key(runbook_id: uuid.UUID, what: str, key: str) -> None:

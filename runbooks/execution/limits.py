@@ -1,6 +1,6 @@
 """What limits a call at the gate: its target's circuit, its slot, its target's rate; decided in the gate's transaction.
 
-Limits are locked in the order of their keys, so that two gates never wait for each other.
+Limits are locked in the order of their keys, and before the incident, so that two gates never wait for each other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from handrail.catalog.kinds import RATE
 from handrail.catalog.models import Connection
+from handrail.incidents import timeline
 from handrail.shared.locks import lock
 from runbooks.engine import buckets
 from runbooks.engine.commands import StartStep
@@ -89,6 +90,10 @@ def _lock(transition: Transition, names_of_locks: list[str]) -> bool:
     """Take these locks; False where that would break the order, because this transaction holds later ones."""
     wanted = sorted(set(names_of_locks) - set(transition.locked_limits))
     if wanted and transition.locked_limits and wanted[0] < max(transition.locked_limits):
+        return False
+    incident = transition.live.run.incident_id
+    if wanted and incident is not None and timeline.holds(incident):
+        # A run that was begun in this transaction has told its incident, for which others wait with these locks.
         return False
     for name in wanted:
         lock(name)

@@ -91,6 +91,28 @@ class _Ours(Note):
     is_known: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Held(Note):
+    """An incident whose row this transaction has locked."""
+
+    incident_id: uuid.UUID
+
+
+def lock(incident_id: uuid.UUID) -> None:
+    """Lock the incident's row until the transaction ends, before whatever comes after it in the lock order.
+
+    It asks nothing where this transaction has opened the incident, or locked it.
+    """
+    if not holds(incident_id):
+        _locked(incident_id, "")
+
+
+def holds(incident_id: uuid.UUID) -> bool:
+    """Whether this transaction has opened the incident, or locked its row."""
+    held = last_note(_Held, lambda held: held.incident_id == incident_id)
+    return held is not None or _ours(incident_id) is not None
+
+
 def opened_here(incident: Incident) -> None:
     """Say that the current transaction has just inserted the incident; its first event need not ask for its place."""
     note(_Ours(incident.pk))
@@ -122,6 +144,7 @@ def _locked(incident_id: uuid.UUID, dedupe_key: str) -> Row:
     rows = fetch(" ".join(text), [*([dedupe_key] if dedupe_key else []), incident_id])
     if not rows:
         raise Incident.DoesNotExist
+    note(_Held(incident_id))
     last, status, draft_due_at, seen, known = rows[0]
     if dedupe_key and seen != last:
         known = next((row[0] for row in fetch(_known_text("%s"), [incident_id, dedupe_key])), None)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
 
 from handrail.accounts.actions import remove_role
 from handrail.audit.models import AuditEntry
+from handrail.incidents import timeline
 from handrail.incidents.models import TimelineEvent
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, HandrailError, Invalid
@@ -264,6 +265,41 @@ def test_replace_waits_for_the_last_steps_of_the_older_run(stage: Stage) -> None
     assert [state(run) for run in (first, second, third)] == ["cancelling", "cancelled", "pending"]
     stage.drive(first)
     assert [state(run) for run in (first, third)] == ["cancelled", "waiting"]
+
+
+@pytest.mark.parametrize("limit", ["concurrency", "rate", "loop"])
+def test_who_starts_a_run_in_an_incident_never_waits_for_an_alert_that_waits_for_them(
+    stage: Stage, limit: str
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    made = limited(stage, limit=5) if limit == "concurrency" else rated(stage, "skip", most=5)
+    incident = factories.incident(stage.project)
+
+    def start() -> Run:
+        return runs.start(
+            made, inputs={}, actor=stage.actor, incident=incident, automatic=limit == "loop"
+        ).run
+
+    def somebody_waits() -> bool:
+        waiting = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(waiting)
+            return bool(cursor.fetchall())
+
+    found: list[object] = []
+    other = threading.Thread(target=lambda: found.extend(at_once([start])))
+    with transaction.atomic():
+        # As an alert does that belongs to the incident.
+        timeline.add(incident, "note", "An alert", actor=stage.actor)
+        other.start()
+        until(somebody_waits)
+        start()
+    other.join()
+    assert [type(one) for one in found] == [Run]
+    assert Run.objects.filter(incident=incident).count() == 2
 
 
 # --- rates and loops -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from handrail.audit.models import AuditEntry
 from handrail.shared.errors import Conflict, Invalid
 from runbooks import runs, versions
 from runbooks.execution import children, recover
-from runbooks.models import Run, Runbook, StepRun
+from runbooks.models import Run, Runbook, RunEvent, StepRun
 from runbooks.steps.base import Failure
 from tests import factories
 from tests.runbooks.execution.stage import Scripted, Stage, document, states
@@ -205,3 +205,25 @@ def test_a_starter_who_may_no_longer_start_runs_makes_the_step_fail(stage: Stage
     assert run.state == "failed"
     assert (StepRun.objects.get(run=run, node="sub").error or {})["code"] == "permission_denied"
     assert not Run.objects.filter(parent_step__run=run).exists()
+
+
+def test_what_is_limited_takes_its_turn_after_a_run_has_told_their_incident(
+    stage: Stage, inner: Runbook
+) -> None:
+    """Others tell the incident while they hold the limit: whoever did it the other way round would wait for ever."""
+    sub = "    - {id: sub, kind: runbook, runbook: inner, inputs: {host: db-7}}"
+    call = "    - {id: call, uses: test.call, rate: 5/m}"
+    steps = f"- {{id: first, uses: noop}}\n- id: both\n  kind: parallel\n  steps:\n{sub}\n{call}"
+    outer = stage.publish(steps, slug="outer")
+    incident = factories.incident(stage.project)
+    run = runs.start(outer, inputs={}, actor=stage.actor, incident=incident).run
+    stage.drive(run)
+    told, called = (
+        RunEvent.objects.get(run=run, type=kind, data__key=key).at
+        for kind, key in (("subrun.started", "sub"), ("step.started", "call"))
+    )
+    assert called > told, "not in the transaction that has locked the incident"
+    assert states(run)["call"] == "succeeded"
+    stage.drive(child_of(run))
+    run.refresh_from_db()
+    assert run.state == "succeeded"
