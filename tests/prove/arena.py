@@ -18,6 +18,7 @@ from django.db import connections
 from handrail.accounts import actions as accounts
 from handrail.accounts.actors import CONSOLE, actor_of_user
 from handrail.audit.models import AuditEntry
+from handrail.incidents.actions import open_incident
 from handrail.outbox.models import OutboxMessage
 from handrail.shared.actors import Channel
 from runbooks import versions
@@ -45,6 +46,9 @@ LONGEST_LIFE = 3.0
 
 LOOKS = (1.0, 4.0)
 """Seconds for the sweeper's round, after two leases; the second look is for a machine that is busy."""
+
+INCIDENTS = 3
+"""So few that several runs tell the same one at once."""
 
 DRAIN = 120.0
 """Seconds that what was begun may take to end, once nobody is killed any more."""
@@ -93,7 +97,7 @@ class Proof:
 
 
 def furnish() -> None:
-    """An author who starts runs, a human who decides, and the runbooks."""
+    """An author who starts runs, a human who decides, the incidents for which they are started, and the runbooks."""
     project = accounts.create_project("proof", "Proof", actor=CONSOLE)
     author = accounts.create_user("author", name="Author", actor=CONSOLE)
     human = accounts.create_user("human", name="Human", actor=CONSOLE)
@@ -101,6 +105,8 @@ def furnish() -> None:
         for role in roles:
             accounts.assign_role(project, who, role, actor=CONSOLE)
     actor = actor_of_user(author, Channel.CLI)
+    for number in range(INCIDENTS):
+        open_incident(project, title=f"Incident {number}", actor=actor)
     for scenario in SCENARIOS:
         runbook = versions.create(project, scenario.source(), actor=actor)
         versions.publish(runbook, actor=actor, message="to prove")

@@ -12,6 +12,7 @@ from handrail.audit.chain import INSTALLATION
 from handrail.audit.models import AuditEntry
 from handrail.audit.trail import head, installation_links
 from handrail.audit.verification import Verifier
+from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.clock import database_now
 from runbooks import histories
 from runbooks.engine.apply import replay
@@ -69,6 +70,7 @@ def judge(ledger: Ledger, told: Path, died: Deaths, *, unexpected: Iterable[str]
     _no_effect_without_its_record(lines, verdict)
     _the_trail_is_whole(verdict)
     _every_tick_started_one_run(verdict)
+    _the_incidents_know_their_runs(verdict)
     by_slug = {scenario.slug: scenario for scenario in SCENARIOS}
     for run in Run.objects.select_related("runbook").iterator():
         scenario = by_slug[run.runbook.slug]
@@ -89,6 +91,25 @@ def judge(ledger: Ledger, told: Path, died: Deaths, *, unexpected: Iterable[str]
         _history_is_whole(run, verdict)
     _nothing_overlaps(lines, died, verdict)
     return verdict
+
+
+def _the_incidents_know_their_runs(verdict: Verdict) -> None:
+    """A timeline has no gaps, and each beginning and end of a run in it."""
+    for incident in Incident.objects.all():
+        events = TimelineEvent.objects.filter(incident=incident).order_by("n")
+        if [*events.values_list("n", flat=True)] != [*range(1, incident.timeline_n + 1)]:
+            verdict.lost.append(
+                f"the timeline of {incident} has gaps, or goes beyond its {incident.timeline_n}"
+            )
+        for kind in ("run.started", "run.finished"):
+            known = Counter(events.filter(kind=kind).values_list("subject_id", flat=True))
+            for run in Run.objects.filter(incident=incident, is_open=False).values_list("pk", flat=True):
+                if not known[str(run)]:
+                    verdict.lost.append(f"the timeline of {incident} has no {kind} of run {run}")
+                if known[str(run)] > 1:
+                    verdict.doubled.append(
+                        f"the timeline of {incident} has {kind} of run {run} several times"
+                    )
 
 
 def _key(run: Run, node: str) -> str:

@@ -17,6 +17,8 @@ from django.db import Error, connection, transaction
 
 from handrail.accounts.actors import actor_of_user
 from handrail.accounts.models import User
+from handrail.incidents import timeline
+from handrail.incidents.models import Incident
 from handrail.outbox.actions import enqueue
 from handrail.outbox.sending import deliver_due
 from handrail.shared.actors import Actor, Channel
@@ -312,17 +314,26 @@ def begin(arena: Arena) -> None:
     actor = actor_of_user(User.objects.get(username="author"), Channel.API)
     slugs = [scenario.slug for scenario in SCENARIOS if scenario.is_started]
     runbooks = list(Runbook.objects.filter(slug__in=slugs).select_related("live", "project"))
+    incidents = list(Incident.objects.all())
 
     def act() -> bool:
         if arena.calm.is_set() or Run.objects.filter(is_open=True).count() >= arena.most_open:
             return False
-        run = runs.start(random.choice(runbooks), inputs={}, actor=actor).run
+        run = _start(random.choice(runbooks), random.choice([None, *incidents]), actor)
         with transaction.atomic():
             enqueue(CHANNEL, "told", f"told:{run.pk}", {"run": str(run.pk)})
         say(arena.told, str(run.pk))
         return True
 
     _loop(arena, STARTER, act)
+
+
+def _start(runbook: Runbook, incident: Incident | None, actor: Actor) -> Run:
+    """Start a run, maybe in an incident: as a person does, or as an alert, which has told the incident before."""
+    with transaction.atomic():
+        if incident is not None and random.random() < 0.5:
+            timeline.add(incident, "note", "It fires again.", actor=actor)
+        return runs.start(runbook, inputs={}, actor=actor, incident=incident).run
 
 
 ROLES: dict[str, Callable[[Arena], None]] = {WORKER: work, SWEEPER: sweep, HUMAN: decide, STARTER: begin}

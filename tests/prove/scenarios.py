@@ -166,11 +166,28 @@ HAND = Scenario(
 
 INNER = Scenario("inner", "- {id: deep, uses: prove.effect}", "succeeded", once=("deep",), is_started=False)
 
+LIMITED = Scenario(
+    "limited",
+    """
+- {id: before, uses: prove.effect}
+- id: both
+  kind: parallel
+  steps:
+    - {id: sub, kind: runbook, runbook: inner}
+    - {id: call, uses: prove.effect, rate: 1000/s, concurrency: {key: all, limit: 20}}
+- {id: after, uses: prove.effect}
+""",
+    "succeeded",
+    once=("before", "call", "after"),
+    # Nobody is kept back by so much; but everybody takes the locks of what is counted.
+    rest="rate_limit: {key: all, max_runs: 1000, per: 1s, on_exceed: queue}",
+)
+
 OUTER = Scenario(
     "outer",
     """
 - {id: before, uses: prove.effect}
-- {id: sub, kind: runbook, runbook: inner}
+- {id: sub, kind: runbook, runbook: limited}
 - {id: after, uses: prove.effect}
 """,
     "succeeded",
@@ -200,4 +217,4 @@ TICK = Scenario(
 SIMULATED = (CHAIN, FAN, BACK, TIMERS, ASKED, SLOW)
 """Those that the simulation crashes, too; of the other kinds of steps it has runbooks of its own."""
 
-SCENARIOS = (CHAIN, FAN, BACK, TIMERS, ASKED, SLOW, LOOP, CHOICE, HAND, INNER, OUTER, BIG, TICK)
+SCENARIOS = (CHAIN, FAN, BACK, TIMERS, ASKED, SLOW, LOOP, CHOICE, HAND, INNER, LIMITED, OUTER, BIG, TICK)
