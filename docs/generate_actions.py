@@ -39,7 +39,7 @@ becomes `uncertain`, and its `probe` or a person decides.
 | `permission_denied` | 403 | no | no |
 | `not_found`, `conflict` | 404, 410; 409, 412 (423 is retried) | no | no |
 | `rate_limited` | 429; `Retry-After` is honoured | yes | no |
-| `server_error` | other 5xx, 425 | yes | writes, for 502 and 504 |
+| `server_error` | other 5xx, 425 | yes | writes, for 502, 504, 520 and 524 |
 | `rejected`, `unexpected_status` | other 4xx, a host that starts no program; not in `expect_status` | no | no |
 | `redirect_refused` | a redirect to another place, or of a write | no | writes, for 301 to 303 |
 | `response_too_large` | an answer that is larger than what is read or kept | no | no |

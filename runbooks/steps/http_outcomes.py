@@ -30,8 +30,9 @@ CODES: dict[int, tuple[str, bool]] = {
 }
 """From a status to (code, retryable). Other 4xx are ``rejected``, other 5xx ``server_error``, retryable."""
 
-_IN_DOUBT = frozenset({301, 302, 303, 408, 502, 504})
-"""After a write these say that nobody knows: a gateway that got no answer, a redirect that may follow an act."""
+_IN_DOUBT = frozenset({301, 302, 303, 408, 502, 504, 520, 524})
+"""After a write these say that nobody knows: a gateway that got no answer (Cloudflare's are 520 and 524), a redirect
+that may follow an act."""
 
 LONGEST_WAIT = 3600.0
 LONGEST_EXCERPT = 500

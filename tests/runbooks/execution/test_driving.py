@@ -129,7 +129,7 @@ def test_a_timer_holds_no_worker_and_is_fired_by_the_sweeper(stage: Stage) -> No
 
 
 def test_wait_until_samples_until_it_was_true_for_long_enough(stage: Stage, calls: type[Scripted]) -> None:
-    calls.script = {"w": [Success({"value": v}) for v in (0.031, 0.01, 0.01)]}
+    calls.script = {"w": [Success({"value": v}) for v in (0.031, *[0.01] * 50)]}
     steps = """
 - id: w
   kind: wait_until
@@ -138,13 +138,14 @@ def test_wait_until_samples_until_it_was_true_for_long_enough(stage: Stage, call
   until: result.value < 0.02
   sustained: 0.05s
   interval: 0.05s
-  timeout: 10m
+  timeout: 1m
 """
     run = stage.start(stage.publish(steps))
-    assert stage.drive(run) == 3
+    # A sample that comes a little early is followed by one more.
+    assert stage.drive(run) >= 3
     assert run.state == "succeeded"
     words = [event.data["words"] for event in RunEvent.objects.filter(run=run, type="wait.sampled")]
-    assert words == ["3.1 % > 2 %", "1 % < 2 %", "1 % < 2 %"]
+    assert words[:3] == ["3.1 % > 2 %", "1 % < 2 %", "1 % < 2 %"]
 
 
 def test_large_outputs_are_artifacts_and_come_back_whole(stage: Stage, calls: type[Scripted]) -> None:

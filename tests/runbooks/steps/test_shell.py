@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import pytest
 
 from handrail.catalog.models import RunnerPool
 from runbooks.steps.base import ActionContext, Failure, Success
+from runbooks.steps.processes import CONFINE
 from runbooks.steps.shell import ShellRun
 from tests.runbooks.steps.conftest import Heard
 
@@ -129,6 +132,37 @@ def test_what_a_program_leaves_in_the_background_ends_with_it(
     outcome = run(make_context(), script="sleep 100 & echo done")
     assert isinstance(outcome, Success)
     assert gone(heard.groups[0])
+
+
+A_WORKER = """
+import os, subprocess, sys
+argv = [sys.executable, "-I", "-S", sys.argv[1], "60", str(os.getpid()), *sys.argv[2:]]
+subprocess.run(argv, start_new_session=True)
+"""
+"""Does what a worker does with a program, until it is killed."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the death of a parent")
+def test_when_the_worker_is_killed_the_program_and_its_children_end() -> None:
+    program = ("sh", "-c", "cut -d' ' -f5 /proc/$$/stat; sleep 100 & sleep 100")
+    with subprocess.Popen(
+        [sys.executable, "-c", A_WORKER, str(CONFINE), *program], stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        group = int(worker.stdout.readline())
+        assert living(group)
+        worker.kill()
+        assert gone(group)
+
+
+def test_a_program_may_tell_its_whole_group_something(pool: RunnerPool, make_context: MakeContext) -> None:
+    script = "trap 'echo cleaned; trap - TERM; exit 3' TERM\nsleep 100 &\nkill 0\nwait"
+    outcome = failure(run(make_context(), script=script))
+    assert (outcome.code, outcome.outputs["exit_code"], outcome.outputs["stdout"]) == (
+        "exit_code",
+        3,
+        "cleaned\n",
+    )
 
 
 def test_a_program_killed_by_somebody_else_leaves_a_doubt(
