@@ -18,7 +18,7 @@ from runbooks.approvals.rows import locked, read
 from runbooks.engine import events as e
 from runbooks.hooks import approval_changed
 from runbooks.language.definition import Json
-from runbooks.models import Approval, Run, Vote
+from runbooks.models import Approval, Vote
 
 
 def close(
@@ -90,9 +90,9 @@ def _mark_lost(approval_id: uuid.UUID) -> int:
     return len(lost)
 
 
-def close_open(run: Run, state: Approval.State, reason: str) -> None:
-    """Close what a run still asks, as ``void`` or ``cancelled``; called by the engine inside its transaction."""
-    for approval in Approval.objects.select_for_update().filter(run=run, state=Approval.State.PENDING):
+def close_open(approval_id: str, state: Approval.State, reason: str) -> None:
+    """Close a question that is still open, as ``void`` or ``cancelled``; by the engine inside its transaction."""
+    for approval in Approval.objects.select_for_update().filter(pk=approval_id, state=Approval.State.PENDING):
         close(approval, state, reason, at=database_now())
 
 

@@ -341,11 +341,10 @@ class Transition:
         return rows.pool_of(self.live.definition, self.live.steps[Key.parse(key).node])
 
     def _close_questions(self) -> None:
-        """Nobody shall be asked for the sake of a step that was cancelled."""
+        """Nobody shall be asked for the sake of a step that was cancelled; what others ask stays open."""
         for event in self.events:
-            if isinstance(event, e.StepCancelled) and self.state.node(event.key).approval:
-                close_open(self.live.run, Approval.State.CANCELLED, event.reason)
-                return
+            if isinstance(event, e.StepCancelled) and (asked := self.state.node(event.key).approval):
+                close_open(asked, Approval.State.CANCELLED, event.reason)
 
     def _tell(self) -> None:
         for change in self._changes():

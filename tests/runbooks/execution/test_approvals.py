@@ -12,6 +12,7 @@ from runbooks import approvals, runs
 from runbooks.engine import events as e
 from runbooks.execution.live import load
 from runbooks.models import Approval, Run, RunEvent, StepRun, Vote
+from runbooks.steps.base import Failure
 from tests import factories
 from tests.runbooks.execution.stage import Scripted, Stage, history, states
 
@@ -165,3 +166,47 @@ def test_a_history_holds_the_answer(project: Project, asked: Run) -> None:
     decide(project, asked, "approve")
     event = RunEvent.objects.get(run=asked, type=e.ApprovalDecided.type)
     assert event.data["decision"] == "approved"
+
+
+TWO_QUESTIONS = """
+- id: both
+  kind: parallel
+  steps:
+    - id: fast
+      kind: parallel
+      fail_fast: true
+      continue_on_error: true
+      steps:
+        - {id: first, kind: approval, prompt: First?, timeout: 1h, approvers: {min: 1}}
+        - {id: broken, uses: test.call}
+    - {id: second, kind: approval, prompt: Second?, timeout: 1h, approvers: {min: 1}}
+"""
+
+
+def test_a_question_that_is_taken_back_takes_no_other_one_with_it(
+    stage: Stage, project: Project, calls: type[Scripted]
+) -> None:
+    calls.script = {"broken": [Failure("broken", "It broke.")]}
+    run = stage.start(stage.publish(TWO_QUESTIONS))
+    stage.drive(run)
+    found = dict(Approval.objects.filter(run=run).values_list("step__node", "state"))
+    assert found == {"first": "cancelled", "second": "pending"}
+    decide(project, run, "approve")
+    run.refresh_from_db()
+    assert run.state == "succeeded"
+
+
+def test_what_is_asked_in_the_last_steps_stays_open_when_the_run_is_stopped(
+    stage: Stage, project: Project, calls: type[Scripted]
+) -> None:
+    first, last = (
+        f"{{id: {name}, kind: approval, prompt: Go?, timeout: 1h, approvers: {{min: 1}}}}"
+        for name in ("first", "last")
+    )
+    run = stage.start(stage.publish(f"- {first}", rest=f"finally: [{last}]"))
+    runs.stop(run.pk, actor=stage.actor, reason="enough")
+    found = dict(Approval.objects.filter(run=run).values_list("step__node", "state"))
+    assert found == {"first": "cancelled", "last": "pending"}
+    decide(project, run, "approve")
+    run.refresh_from_db()
+    assert run.state == "cancelled"
