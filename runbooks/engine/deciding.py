@@ -42,6 +42,14 @@ def retry_refusal(definition: Runbook, state: RunState, key: str) -> str | None:
     return None
 
 
+def part_that_is_over(definition: Runbook, state: RunState, key: str) -> str:
+    """What is over so that the walk does not come to this step again: a block, or a part of the run; empty if not."""
+    place = Key.parse(key)
+    over = next((around for around in _around(definition, place) if state.node(around).ended), "")
+    phase = _phase(definition, place.node)
+    return over or (f"the part `{phase}` of the run" if phase != state.phase else "")
+
+
 def _phase(definition: Runbook, node: str) -> str:
     for phase, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         if any(node == one.id for step in steps for one in (step, *inside(step))):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from runbooks import approvals
 from runbooks.engine import events as e
 from runbooks.engine.commands import AskApproval
+from runbooks.engine.deciding import part_that_is_over
 from runbooks.engine.digest import PlannedCall, approval_digest, render_known
 from runbooks.engine.flow import error_of
 from runbooks.engine.names import masked_secrets, names
@@ -137,7 +138,8 @@ CHANGED = "What would run is no longer what was approved."
 def void_if_unsound(transition: Transition, key: str) -> bool:
     """Whether an approval that guards this step no longer holds: then it is void, and asked anew.
 
-    It holds while what would run is what was approved, and while those who approved still may.
+    It holds while what would run is what was approved, and while those who approved still may. The step fails where
+    the run has gone on from the question: resuming the run asks it anew.
     """
     place = Key.parse(key)
     for step in transition.live.guards.get(place.node, ()):
@@ -153,6 +155,16 @@ def void_if_unsound(transition: Transition, key: str) -> bool:
         if not reason:
             continue
         approvals.void(answered.approval, reason)
-        transition.record(e.ApprovalVoided(at=transition.now, key=asked, guarded=key, reason=reason))
+        over = part_that_is_over(transition.live.definition, transition.state, asked)
+        if over:
+            # Nobody would be asked: the walk does not come to the question again.
+            words = (
+                f"The approval {asked} no longer holds: {reason} {over} is over, so nobody is asked again. "
+                "Resume the run, or start it anew, to have them asked."
+            )
+            error = error_of("approval_void", words[:2_000])
+            transition.record(e.StepFailed(at=transition.now, key=key, error=error))
+        else:
+            transition.record(e.ApprovalVoided(at=transition.now, key=asked, guarded=key, reason=reason))
         return True
     return False

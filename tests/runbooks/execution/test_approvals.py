@@ -8,11 +8,11 @@ from handrail.accounts.actions import deactivate_user, remove_member, remove_rol
 from handrail.accounts.actors import CONSOLE
 from handrail.accounts.models import Project
 from handrail.shared.errors import Conflict
-from runbooks import approvals, runs
+from runbooks import approvals, resuming, runs
 from runbooks.engine import events as e
 from runbooks.execution.live import load
 from runbooks.models import Approval, Run, RunEvent, StepRun, Vote
-from runbooks.steps.base import Failure
+from runbooks.steps.base import Failure, Success
 from tests import factories
 from tests.runbooks.execution.stage import Scripted, Stage, history, states
 
@@ -210,3 +210,39 @@ def test_what_is_asked_in_the_last_steps_stays_open_when_the_run_is_stopped(
     decide(project, run, "approve")
     run.refresh_from_db()
     assert run.state == "cancelled"
+
+
+@pytest.mark.parametrize("where", ["in a group", "before the last steps"])
+def test_what_is_approved_no_more_does_not_run_where_nobody_can_be_asked_again(
+    stage: Stage, project: Project, calls: type[Scripted], where: str
+) -> None:
+    ask = "{id: ask, kind: approval, prompt: Go?, for: [guarded], timeout: 1h, approvers: {min: 1}}"
+    before, guarded = "- {id: before, uses: test.call}", "{id: guarded, uses: test.call}"
+    if where == "in a group":
+        steps, rest = (
+            f"- id: asking\n  kind: group\n  steps:\n    - {ask}\n{before}\n- {guarded}",
+            "",
+        )
+    else:
+        steps, rest = f"- {ask}\n{before}", f"finally: [{guarded}]"
+
+    def leave(_context: object) -> Success:
+        deactivate_user(Vote.objects.get().user, actor=CONSOLE)
+        return Success({})
+
+    calls.script = {"before": [leave]}
+    run = stage.start(stage.publish(steps, rest=rest))
+    decide(project, run, "approve")
+    stage.drive(run)
+    assert [node for node, _, _ in calls.calls] == ["before"]
+    assert (run.state, states(run)["guarded"]) == ("failed", "failed")
+    error = StepRun.objects.get(run=run, node="guarded").error
+    assert error["code"] == "approval_void"
+    assert "may no longer approve" in error["message"]
+    assert Approval.objects.get(run=run).state == "void"
+    if where == "in a group":
+        resuming.resume(run.pk, actor=stage.actor, reason="somebody else answers")
+        assert stage.drive(run) == 0
+        decide(project, run, "approve")
+        stage.drive(run)
+        assert (run.state, [node for node, _, _ in calls.calls]) == ("succeeded", ["before", "guarded"])
