@@ -69,7 +69,7 @@ def _rarely(run: Run, state: RunState) -> dict[str, Value]:
             "error": light(state.error),
             "deadline": None,
         }
-    elif state.timed_out and run.deadline is not None:
+    elif not _is_timed(state) and run.deadline is not None:
         changes = {"deadline": None}
     if state.cancelling and not run.cancel_requested:
         changes |= {"cancel_requested": True, "cancel_reason": state.cancel_reason[:500]}
@@ -78,11 +78,19 @@ def _rarely(run: Run, state: RunState) -> dict[str, Value]:
     return changes
 
 
+def _is_timed(state: RunState) -> bool:
+    """Whether the run's deadline still means something: what comes after the main steps takes the time that it takes.
+
+    A row whose deadline is over and means nothing would be looked at in every round of the sweeper, before all others.
+    """
+    return state.phase == "steps" and not state.timed_out
+
+
 def _steered(state: RunState, *, reopened: bool) -> dict[str, Value]:
     """The columns that follow from what a person did to the run as a whole."""
     changes: dict[str, Value] = {"stop_how": state.stop_how, "hold_reason": state.hold_reason[:500]}
     if not state.ended:
-        changes["deadline"] = None if state.paused or state.timed_out else state.deadline
+        changes["deadline"] = state.deadline if _is_timed(state) and not state.paused else None
     if reopened:
         # What it says and keeps from now on is there to be removed once more.
         changes |= {"log_over_at": None, "values_over_at": None}

@@ -264,7 +264,8 @@ class Transition:
         """What it adds to the history and to the run's row; worked out once, when there is nothing more to record."""
         if self._addition is None:
             self._addition = added(self.live.run, self.state, self.events, self.now)
-            self._addition.columns.update(self.run_columns)
+            for name, value in self.run_columns.items():
+                self._addition.columns.setdefault(name, value)
         return self._addition
 
     def _batch(self, addition: Addition) -> Batch:

@@ -13,6 +13,7 @@ from django.conf import LazySettings
 
 from handrail.shared.clock import database_now
 from handrail.vault.redaction import Redactor
+from runbooks import resuming
 from runbooks.execution import heart, recover
 from runbooks.execution.heart import Held
 from runbooks.execution.logs import StepLog
@@ -149,3 +150,28 @@ def test_a_call_that_does_not_return_loses_its_lease() -> None:
     assert held.is_overdue(now + 41)
     held.stopped_at = now
     assert held.is_overdue(now + 31)
+
+
+class TestTheWholeRun:
+    @pytest.mark.parametrize("steps", ["- {id: a, uses: test.call}", "- {id: a, kind: set, values: {x: 1}}"])
+    def test_its_last_steps_have_no_deadline_for_which_the_sweeper_would_look_again_and_again(
+        self, stage: Stage, calls: type[Scripted], steps: str
+    ) -> None:
+        rest = "timeout: 1h\nfinally: [{id: last, kind: manual, prompt: Look around, timeout: 1h}]"
+        run = stage.start(stage.publish(steps, rest=rest))
+        stage.drive(run)
+        assert (states(run)["last"], run.deadline) == ("awaiting_human", None)
+        resuming.pause(run.pk, actor=stage.actor, reason="wait")
+        resuming.resume(run.pk, actor=stage.actor)
+        run.refresh_from_db()
+        assert run.deadline is None
+
+    def test_what_is_resumed_has_a_deadline_again(self, stage: Stage, calls: type[Scripted]) -> None:
+        calls.script = {"a": [Failure("broken", "It broke.")]}
+        run = stage.start(
+            stage.publish("- {id: a, uses: test.call}", rest="timeout: 1h\non_failure: [{id: b, uses: noop}]")
+        )
+        stage.drive(run)
+        resuming.resume(run.pk, actor=stage.actor, reason="mended")
+        run.refresh_from_db()
+        assert run.deadline is not None
