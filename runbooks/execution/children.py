@@ -47,11 +47,19 @@ def on_run_changed(change: RunChange) -> None:
         child = change.state.node(event.key).run
         how = UNDO if change.state.undoes else ""
         if child:
+            _mark_again(uuid.UUID(child))
             transaction.on_commit(lambda: _stop(uuid.UUID(child), event.reason, how), robust=True)
     elif isinstance(event, e.RunPaused | e.RunResumed):
         for node in change.state.nodes.values():
             if node.run and node.in_flight:
+                _mark_again(uuid.UUID(node.run))
                 _follow_later(uuid.UUID(node.run))
+
+
+def _mark_again(child: uuid.UUID) -> None:
+    """The row of the parent's step was just written: of a child that has ended meanwhile it must still say so."""
+    ended = StepRun.objects.filter(state=StepRun.State.EXECUTING, children__pk=child, children__is_open=False)
+    ended.update(due_at=database_now())
 
 
 def _follow_later(run_id: uuid.UUID) -> None:
@@ -87,7 +95,7 @@ def follow_parents() -> int:
         | Q(parent_step__run__stop_how=HAND_OVER)
     )
     to_resume = Run.objects.filter(is_open=True, state=Run.State.PAUSED, stop_how=WITH_PARENT).exclude(
-        parent_step__run__state=Run.State.PAUSED
+        Q(parent_step__run__state=Run.State.PAUSED) & ~Q(parent_step__run__stop_how=HAND_OVER)
     )
     found = [*to_pause.values_list("pk", flat=True)[:BATCH], *to_resume.values_list("pk", flat=True)[:BATCH]]
     return sum(_follow(run_id) for run_id in found)
@@ -101,8 +109,12 @@ def _follow(run_id: uuid.UUID) -> bool:
     try:
         with transaction.atomic():
             opened = open_transition(run_id)
-            parent = Run.objects.filter(steps__children=run_id).values("state", "hold_reason").first()
+            known = Run.objects.filter(steps__children=run_id)
+            parent = known.values("state", "hold_reason", "stop_how").first()
             held = parent is not None and parent["state"] == Run.State.PAUSED
+            if parent is not None and parent["stop_how"] == HAND_OVER and unwanted_refusal(opened.state):
+                # It is not paused but handed over, and waits for what of its children is not stopped.
+                held = False
             reason = str(parent["hold_reason"]) if parent is not None else ""
             event = following(opened.state, held=held, reason=reason, at=opened.now)
             if event is None:

@@ -6,7 +6,7 @@ import pytest
 
 from handrail.accounts.models import Project
 from runbooks import checklist, resuming, runs, stopping
-from runbooks.execution import children
+from runbooks.execution import children, recover
 from runbooks.models import Run
 from tests.runbooks.execution.stage import Scripted, Stage, history
 
@@ -57,3 +57,58 @@ def test_a_child_that_was_handed_over_is_left_to_people_when_its_parent_is_stopp
     checklist.tick(child.pk, actor=stage.actor, items=["one", "two"], choice="done")
     run.refresh_from_db()
     assert run.state == "cancelled"
+
+
+def test_the_last_steps_of_a_child_that_was_paused_go_on_when_its_parent_is_handed_over(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    rest = "finally: [{id: wait, kind: wait, for: 1ms}, {id: tidy, uses: test.call}]"
+    stage.publish("- {id: one, uses: test.call}", slug="inner", rest=rest)
+    run = stage.start(stage.publish(OUTER, slug="outer"))
+    child = child_of(run)
+    stage.drive(child)
+    resuming.pause(run.pk, actor=stage.actor, reason="wait")
+    child.refresh_from_db()
+    assert child.state == "paused"
+    stopping.stop(run.pk, actor=stage.actor, reason="by hand", how="hand_over")
+    assert children.follow_parents() == 1
+    stage.drive(child)
+    assert child.state == "succeeded", "people can deal with the rest of the parent now"
+    run.refresh_from_db()
+    assert (run.is_open, children.follow_parents()) == (False, 0)
+
+
+def test_a_child_that_was_paused_begins_nothing_new_when_its_parent_is_handed_over(
+    stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.publish(STEPS, slug="inner", rest=TIDY)
+    run = stage.start(stage.publish(OUTER, slug="outer"))
+    child = child_of(run)
+    resuming.pause(run.pk, actor=stage.actor, reason="wait")
+    with monkeypatch.context() as lost:
+        lost.setattr(children, "_stop", lambda *_: False)
+        stopping.stop(run.pk, actor=stage.actor, reason="by hand", how="hand_over")
+    assert children.follow_parents() == 0
+    assert children.stop_unwanted() == 1
+    stage.drive(child)
+    assert (child.state, [node for node, _, _ in calls.calls]) == ("cancelled", ["tidy"])
+
+
+@pytest.mark.parametrize("act", ["stop", "pause"])
+def test_the_end_of_a_child_is_not_forgotten_by_what_happens_to_its_parent_before_anybody_heard_of_it(
+    stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    stage.publish(STEPS, slug="inner")
+    run = stage.start(stage.publish(f"{OUTER[:-1]}, timeout: 1h}}", slug="outer"))
+    child = child_of(run)
+    monkeypatch.setattr(children, "_wake", lambda _step_id: None)
+    stage.drive(child)
+    assert child.state == "succeeded"
+    if act == "stop":
+        runs.stop(run.pk, actor=stage.actor, reason="enough")
+    else:
+        resuming.pause(run.pk, actor=stage.actor, reason="wait")
+        resuming.resume(run.pk, actor=stage.actor)
+    assert recover.fire_due() == 1
+    run.refresh_from_db()
+    assert run.state == ("cancelled" if act == "stop" else "succeeded")
