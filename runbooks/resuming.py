@@ -25,6 +25,7 @@ from runbooks.execution.transition import Transition
 from runbooks.language.definition import Json
 from runbooks.language.inputs import check_inputs
 from runbooks.models import Run, RunbookVersion
+from runbooks.refusals import NotAdmitted
 from runbooks.stopping import title_of_key
 from runbooks.versions import definition_of
 
@@ -156,7 +157,6 @@ def preview_of(live: LiveRun) -> ResumePreview:
     )
 
 
-@transaction.atomic
 def restart(
     run_id: uuid.UUID,
     *,
@@ -169,8 +169,20 @@ def restart(
 
     ``inputs`` replace those of the old run by name; names that the version does not have are left out. Needs
     ``respond`` and a reason. Conflict for a run that goes on, or was restarted already; Invalid for inputs
-    that do not fit.
+    that do not fit; NotAdmitted as for every start.
     """
+    try:
+        with transaction.atomic():
+            return _restart(run_id, actor, reason, version, inputs or {})
+    except NotAdmitted as refusal:
+        # What was kept of it within the transaction was undone with it.
+        refusal.keep(actor)
+        raise
+
+
+def _restart(
+    run_id: uuid.UUID, actor: Actor, reason: str, version: int | None, inputs: Mapping[str, Json]
+) -> Run:
     old = visible_run(run_id, actor)
     authorize(actor, Permission.RESPOND, old)
     # Who comes second waits here, and finds the run of who came first.
@@ -178,7 +190,7 @@ def restart(
         Run.objects.select_for_update(of=("self",)).select_related("runbook__live", "version").get(pk=run_id)
     )
     words = given_reason(reason, "Say why it is restarted: the new run's history tells it.")
-    found = _fitting(old, version, inputs or {})
+    found = _fitting(old, version, inputs)
     if found.refusal:
         raise Conflict(found.refusal)
     started = runs.start(

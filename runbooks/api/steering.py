@@ -30,6 +30,7 @@ from runbooks.api.shapes import (
     StopPreviewShape,
 )
 from runbooks.queries import run_visible_to
+from runbooks.refusals import NotAdmitted
 
 
 class _OneRun(Endpoint):
@@ -98,11 +99,17 @@ class Restart(_OneRun):
         """Start it anew on a newer version, as a run that is linked to this one. Needs `respond`."""
         run_visible_to(self.actor, run_id)
         given = self.body(RestartBody)
-        return answer_once(
-            request,
-            self.actor,
-            lambda: self.shown(resuming.restart(run_id, actor=self.actor, **given).pk, status=201),
-        )
+        try:
+            return answer_once(
+                request,
+                self.actor,
+                lambda: self.shown(resuming.restart(run_id, actor=self.actor, **given).pk, status=201),
+            )
+        except NotAdmitted as refusal:
+            if "Idempotency-Key" in request.headers:
+                # What was kept of it went with the answer that is not kept.
+                refusal.keep(self.actor)
+            raise
 
 
 class Skip(_OneRun):

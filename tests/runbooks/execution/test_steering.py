@@ -12,8 +12,9 @@ from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Forbidden, Invalid
 from runbooks import approvals, checklist, manual, resuming, runs, skipping, stopping, versions
 from runbooks.execution import children, recover
-from runbooks.models import Approval, Run, StepRun
+from runbooks.models import Approval, RefusedStart, Run, StepRun
 from runbooks.queries.words import state_in_words
+from runbooks.refusals import NotAdmitted
 from runbooks.steps.base import Failure, Success
 from tests import factories
 from tests.runbooks.execution.stage import Scripted, Stage, document, history, ready_steps, states, until
@@ -493,6 +494,23 @@ def test_a_run_is_restarted_on_a_newer_version_as_a_new_one_that_is_linked(
         resuming.restart(run.pk, actor=stage.actor, reason="again", inputs={"zone": "eu-1"})
     with pytest.raises(Conflict, match="restarted as a new run"):
         resuming.resume(run.pk, actor=stage.actor, reason="again")
+
+
+def test_people_are_told_of_a_restart_that_the_runbooks_limits_refuse(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    calls.script = {"one": [Failure("broken", "It broke.")]}
+    limit = "rate_limit: {key: all, max_runs: 1, per: 1h, on_exceed: page}"
+    made = stage.publish(CHAIN, rest=limit)
+    run = stage.start(made)
+    stage.drive(run)
+    draft = document(f"{CHAIN}\n- {{id: four, uses: test.call}}", rest=limit)
+    versions.save_draft(made, draft, actor=stage.actor, expected_revision=versions.revision_of(made))
+    versions.publish(made, actor=stage.actor, message="second")
+    with pytest.raises(NotAdmitted, match="rate_limit"):
+        resuming.restart(run.pk, actor=stage.actor, reason="again")
+    assert RefusedStart.objects.get().code == "rate_limited"
+    assert AuditEntry.objects.filter(action="run.refused").count() == 1
 
 
 # Skip ------------------------------------------------------------------------------------------------------------
