@@ -18,6 +18,7 @@ from runbooks.acting import LONGEST_REASON, given_reason, opened_run, read_run, 
 from runbooks.engine import events as e
 from runbooks.engine.reopening import reopening
 from runbooks.engine.steering import pause_refusal, resume_refusal
+from runbooks.execution.admission import lock_places, no_place
 from runbooks.execution.advancing import advance
 from runbooks.execution.live import LiveRun, Unreadable
 from runbooks.execution.starting import deadline_of
@@ -87,7 +88,8 @@ def resume(run_id: uuid.UUID, *, actor: Actor, reason: str = "") -> Run:
 
 def _reopen(opened: Transition, actor: Actor, reason: str) -> Run:
     run = opened.live.run
-    refusal = _beyond(run)
+    lock_places(run)
+    refusal = _beyond(opened.live)
     found = reopening(opened.live.definition, opened.state, opened.now)
     if refusal or found.refusal:
         raise Conflict(refusal or found.refusal)
@@ -113,8 +115,9 @@ def _reopen(opened: Transition, actor: Actor, reason: str) -> Run:
     return run
 
 
-def _beyond(run: Run) -> str:
+def _beyond(live: LiveRun) -> str:
     """Why a run that is over is not resumed, whatever its steps are like; empty if it may be."""
+    run = live.run
     if run.parent_step_id is not None:
         return "Another run has started this one, and has gone on without it: resume that one."
     if run.runbook.archived_at is not None:
@@ -122,7 +125,7 @@ def _beyond(run: Run) -> str:
     newer = Run.objects.filter(restart_of=run).first()
     if newer is not None:
         return "It was restarted as a new run already: look after that one."
-    return ""
+    return no_place(run, live.definition)
 
 
 def _finish(opened: Transition, actor: Actor, action: str, data: dict[str, Json]) -> None:
@@ -147,7 +150,7 @@ def preview_of(live: LiveRun) -> ResumePreview:
     if not live.state.ended:
         return ResumePreview("go_on", refusal=resume_refusal(live.state))
     found = reopening(live.definition, live.state, live.last_at)
-    refusal = _beyond(live.run) or found.refusal
+    refusal = _beyond(live) or found.refusal
     steps = [key for key in found.again if "/" not in key]
     return ResumePreview(
         "reopen",

@@ -224,6 +224,23 @@ def first_waiting(run: Run) -> QuerySet[Run]:
     return waiting.order_by("priority", "created_at", "pk")
 
 
+def no_place(run: Run, definition: Definition) -> str:
+    """Why a run that is over cannot go on beside others with its key, in words; empty if it can.
+
+    To be asked under :func:`lock_places` by who acts on it.
+    """
+    policy = definition.concurrency
+    if policy is None or not run.concurrency_key:
+        return ""
+    live = list(_same_key(run).exclude(state=Run.State.PENDING).order_by("created_at", "pk")[: policy.limit])
+    if len(live) < policy.limit:
+        return ""
+    return (
+        f"{_count(live).capitalize()} with the key {run.concurrency_key!r} {_go(live)} on, and that is as many as may "
+        f"(concurrency limit {policy.limit}): wait until {'it has' if len(live) == 1 else 'one has'} ended, or stop it."
+    )
+
+
 def lock_places(run: Run) -> None:
     """Let nobody decide about the run's concurrency key until the transaction ends."""
     if run.concurrency_key:

@@ -463,6 +463,27 @@ def test_a_run_is_not_resumed_beside_another_with_the_same_key(stage: Stage, cal
     assert not run.is_open
 
 
+def test_a_run_is_not_resumed_beside_as_many_as_may_go_on_with_its_concurrency_key(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    calls.script = {"one": [Failure("broken", "It broke.")]}
+    made = stage.publish(CHAIN, rest="concurrency: {key: all, limit: 1, on_conflict: queue}")
+    run = stage.start(made)
+    stage.drive(run)
+    other = stage.start(made)
+    assert (run.state, other.state) == ("failed", "running")
+    assert "concurrency limit 1" in resuming.preview_resume(run.pk, stage.actor).refusal
+    with pytest.raises(Conflict, match="concurrency limit 1"):
+        resuming.resume(run.pk, actor=stage.actor, reason="again")
+    stopping.stop(other.pk, actor=stage.actor, reason="the first one goes on")
+    assert resuming.preview_resume(run.pk, stage.actor).refusal == ""
+    resuming.resume(run.pk, actor=stage.actor, reason="again")
+    third = stage.start(made)
+    stage.drive(run)
+    third.refresh_from_db()
+    assert (run.state, third.state) == ("succeeded", "running"), "it waited for the one that was resumed"
+
+
 # Restart ---------------------------------------------------------------------------------------------------------
 
 
