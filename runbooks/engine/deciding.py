@@ -28,6 +28,8 @@ def retry_refusal(definition: Runbook, state: RunState, key: str) -> str | None:
     """Why a step in doubt cannot be tried again now, in words; None if it can."""
     if state.ended:
         return "The run is over: say done or fail, then resume it from there."
+    if state.items is not None:
+        return "The run was handed over, and begins nothing again: say done or fail, then deal with its checklist."
     place = Key.parse(key)
     if place.role == COMPENSATE:
         # A compensation that has begun is completed, whatever is over around it.

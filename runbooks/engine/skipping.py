@@ -53,8 +53,10 @@ def _out_of_reach(definition: Runbook, state: RunState, place: Key, step: Step) 
             return "The loop has no such item (yet)."
     for block in _around(definition, step):
         depth = len(definition.places[block.id].loops) + isinstance(block, ForEachStep)
-        if state.node(key_of(block.id, ".".join(indices[:depth]))).ended:
-            return "What is around it has ended: this step will not run any more."
+        around = state.node(key_of(block.id, ".".join(indices[:depth])))
+        if around.ended or around.status == S.COMPENSATING:
+            what = "has ended" if around.ended else "is being undone"
+            return f"What is around it {what}: this step will not run any more."
     return ""
 
 

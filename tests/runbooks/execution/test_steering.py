@@ -614,3 +614,46 @@ def test_several_steps_in_doubt_are_decided_together(stage: Stage, calls: type[S
     runs.decide_steps(run.pk, doubtful, actor=stage.actor, choice="done", reason="I looked at both")
     run.refresh_from_db()
     assert run.state == "succeeded"
+
+
+def test_what_is_in_doubt_is_not_tried_again_in_a_run_that_was_handed_over(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    calls.script = {"one": [Failure("timeout", "No answer.", uncertain=True)]}
+    run = stage.start(stage.publish("- {id: one, uses: test.call}"))
+    stage.drive(run)
+    stopping.stop(run.pk, actor=stage.actor, reason="by hand", how="hand_over")
+    with pytest.raises(Conflict, match="say done or fail"):
+        runs.decide_step(row(run, "one").pk, actor=stage.actor, choice="retry", reason="again")
+    runs.decide_step(row(run, "one").pk, actor=stage.actor, choice="fail", reason="it is not there")
+    checklist.tick(run.pk, actor=stage.actor, items=["one"], choice="done")
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+
+
+def test_nothing_of_a_group_that_undoes_itself_can_be_skipped(stage: Stage, calls: type[Scripted]) -> None:
+    steps = """
+- id: all
+  kind: group
+  on_failure: {compensate: true}
+  steps:
+    - {id: a, uses: test.call, compensate: {uses: test.call}}
+    - {id: b, uses: test.call}
+    - {id: c, uses: test.call}
+"""
+
+    def skip(_context: object) -> Success:
+        for step in ("b", "c"):
+            with pytest.raises(Conflict, match="is being undone"):
+                skipping.skip_step(run.pk, step, actor=stage.actor, reason="leave it out")
+        return Success({})
+
+    calls.script = {"a": [Success({}), skip], "b": [Failure("broken", "It broke.")]}
+    run = stage.start(stage.publish(steps))
+    stage.drive(run)
+    assert states(run) == {
+        "all": "compensated",
+        "a": "compensated",
+        "a/compensate": "succeeded",
+        "b": "failed",
+    }
