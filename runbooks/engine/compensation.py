@@ -39,6 +39,16 @@ def stuck(definition: Runbook, state: RunState) -> str:
     return ""
 
 
+def stuck_inside(definition: Runbook, state: RunState) -> str:
+    """The key of a step whose run of another runbook was to undo what it did, with this one, and failed; else empty."""
+    ids = {step.id for step in _before_the_end(definition)}
+    for key, node in state.nodes.items():
+        failed = node.run and node.cancelling and (node.error or {}).get("code") == "compensation_failed"
+        if failed and Key.parse(key).node in ids:
+            return key
+    return ""
+
+
 def _before_the_end(definition: Runbook) -> Iterator[Step]:
     for step in (*definition.steps, *definition.on_failure):
         yield step

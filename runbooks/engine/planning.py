@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from runbooks.engine import events as e
 from runbooks.engine.apply import apply
 from runbooks.engine.commands import AskApproval, Command, FinishRun, Record, StartRun, StartTimer, start_of
-from runbooks.engine.compensation import capture, inside, order_of_run, stuck
+from runbooks.engine.compensation import capture, inside, order_of_run, stuck, stuck_inside
 from runbooks.engine.deadlines import overdue
 from runbooks.engine.flow import Flow, Halt, error_of, stops
 from runbooks.engine.handover import dealt_in_words, leave_to_people
@@ -127,14 +127,17 @@ class Planner:
         return True
 
     def _begin_undoing(self) -> None:
-        """Fix what is undone, and in which order. What was half undone by its group stands in the way."""
+        """Fix what is undone, and in which order. What was half undone, by its group or its run, stands in the way."""
         blocked = stuck(self.definition, self.state)
-        error = {**error_of("compensation_failed", "A step could not be undone."), "step": blocked}
+        words = "A step could not be undone."
+        if not blocked and (blocked := stuck_inside(self.definition, self.state)):
+            told = (self.state.node(blocked).error or {}).get("message")
+            words = f"The run that {blocked} had started could not undo what it did: {told}"
         self.record(
             e.RunUndoing(
                 at=self.now,
                 order=[] if blocked else order_of_run(self.definition, self.state),
-                error=error if blocked else None,
+                error={**error_of("compensation_failed", words), "step": blocked} if blocked else None,
             )
         )
 

@@ -8,7 +8,8 @@ from handrail.accounts.models import Project
 from runbooks import checklist, resuming, runs, stopping
 from runbooks.execution import children, recover
 from runbooks.models import Run
-from tests.runbooks.execution.stage import Scripted, Stage, history
+from runbooks.steps.base import Failure
+from tests.runbooks.execution.stage import Scripted, Stage, history, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,3 +113,24 @@ def test_the_end_of_a_child_is_not_forgotten_by_what_happens_to_its_parent_befor
     assert recover.fire_due() == 1
     run.refresh_from_db()
     assert run.state == ("cancelled" if act == "stop" else "succeeded")
+
+
+def test_a_run_whose_child_could_not_undo_what_it_did_does_not_say_that_it_was_undone(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    undoable = "uses: test.call, compensate: {uses: test.call}"
+    stage.publish(f"- {{id: inside, {undoable}}}\n- {{id: wait, kind: wait, for: 1h}}", slug="inner")
+    run = stage.start(stage.publish(f"- {{id: before, {undoable}}}\n{OUTER}", slug="outer", rest=TIDY))
+    stage.drive(run)
+    child = child_of(run)
+    stage.drive(child)
+    calls.script = {"inside": [Failure("broken", "It is locked.")]}
+    stopping.stop(run.pk, actor=stage.actor, reason="wrong cluster", how="undo")
+    stage.drive(child)
+    stage.drive(run)
+    error = run.error or {}
+    assert (run.state, error["code"], error["step"]) == ("failed", "compensation_failed", "sub")
+    assert "It is locked." in error["message"]
+    assert states(run) == {"before": "succeeded", "sub": "failed", "tidy": "succeeded"}, (
+        "as after any such failure"
+    )
