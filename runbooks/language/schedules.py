@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 MOST_TICKS = 1_000
-"""So many ticks of an outage are looked at; what lies further back is not counted."""
+"""So many ticks of an outage are counted; the newest one is found all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,25 @@ def due(cron: str, timezone: str | None, first: datetime, now: datetime) -> Due 
         if tick > now:
             return Due(newest, missed, tick)
         if missed >= MOST_TICKS:
-            return Due(newest, missed, next_tick(cron, timezone, now))
+            return Due(_newest(cron, timezone, tick, now), missed, next_tick(cron, timezone, now))
         newest, missed = tick, missed + 1
     return Due(newest, missed, None)
+
+
+def _newest(cron: str, timezone: str | None, known: datetime, now: datetime) -> datetime:
+    """The last tick until ``now``, without looking at each one since the tick ``known``."""
+    until = now
+    while (following := next_tick(cron, timezone, known)) is not None and following <= now:
+        # One half of what lies between has the tick: the later one, if there is any in it.
+        middle = known + (until - known) / 2
+        later = next_tick(cron, timezone, middle)
+        if later is not None and later <= now:
+            known = later
+        elif until - known > timedelta(minutes=1):
+            until = middle
+        else:
+            known = following
+    return known
 
 
 def _ticks(cron: str, timezone: str | None, after: datetime) -> Iterator[datetime]:
