@@ -138,8 +138,10 @@ def _in_queue(run: Run, policy: Concurrency | None, now: datetime) -> Verdict | 
 
 def _replacing(run: Run, policy: Concurrency, live: Sequence[Run], now: datetime) -> Verdict | None:
     """The newest runs stay: those before them are stopped, and this one begins when they have ended."""
-    older = _same_key(run).filter(created_at__lte=run.created_at).order_by("-created_at", "-pk")
-    victims = [other for other in older if not other.cancel_requested][policy.limit - 1 :]
+    mine = _wanted_at(run)
+    others = _same_key(run).filter(created_at__lte=mine).exclude(held=START_AT)
+    older = sorted((_wanted_at(other), other.pk, other) for other in others if _wanted_at(other) <= mine)
+    victims = [other for *_, other in reversed(older) if not other.cancel_requested][policy.limit - 1 :]
     if len(live) < policy.limit and not victims:
         return None
     words = (
@@ -149,6 +151,11 @@ def _replacing(run: Run, policy: Concurrency, live: Sequence[Run], now: datetime
     # While somebody is still to be told to stop, whoever should do it may die.
     again = SOONEST_LOOK if victims else LOOK_AGAIN
     return Waits(SLOT, words, now + again, tuple(other.pk for other in victims))
+
+
+def _wanted_at(run: Run) -> datetime:
+    """From when on a run is wanted: one that was put off is as new as its time, and replaces nobody before."""
+    return max(run.created_at, run.start_at or run.created_at)
 
 
 def _looping(run: Run, now: datetime) -> Refused | None:

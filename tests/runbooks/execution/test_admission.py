@@ -302,6 +302,17 @@ def test_who_starts_a_run_in_an_incident_never_waits_for_an_alert_that_waits_for
     assert Run.objects.filter(incident=incident).count() == 2
 
 
+def test_a_start_that_was_put_off_is_not_replaced_before_its_time_and_replaces_then(stage: Stage) -> None:
+    made = limited(stage, "replace")
+    later = database_now() + timedelta(hours=2)
+    put_off = runs.start(made, inputs={}, actor=stage.actor, start_at=later).run
+    now = stage.start(made)
+    assert [state(run) for run in (put_off, now)] == ["pending", "waiting"]
+    ago(put_off, start_at=database_now(), look_at=database_now())
+    admitting.admit_due()
+    assert [state(run) for run in (now, put_off)] == ["cancelled", "waiting"]
+
+
 # --- rates and loops -----------------------------------------------------------------------------
 
 
