@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db import transaction
+import structlog
+from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from handrail.audit.actions import record
 from handrail.shared.actors import Actor
 from handrail.shared.clock import database_now
+from handrail.shared.errors import HandrailError
 from handrail.shared.statements.writing import Batch
 from runbooks import quorum
 from runbooks.approvals.rows import locked, read
@@ -19,6 +21,8 @@ from runbooks.engine import events as e
 from runbooks.hooks import approval_changed
 from runbooks.language.definition import Json
 from runbooks.models import Approval, Vote
+
+log = structlog.get_logger(__name__)
 
 
 def close(
@@ -43,17 +47,26 @@ def expire_due(limit: int = 100) -> int:
         # What a newer Handrail asked, a newer sweeper closes: it goes on with the run, too.
         run__engine_schema__in=e.SUPPORTED_SCHEMAS,
     )
-    expired = 0
-    for approval_id in list(due.order_by("expires_at").values_list("pk", flat=True)[:limit]):
+    return sum(
+        _expire(approval_id)
+        for approval_id in list(due.order_by("expires_at").values_list("pk", flat=True)[:limit])
+    )
+
+
+def _expire(approval_id: uuid.UUID) -> bool:
+    """Close one whose time is over; one whose run this process cannot read keeps no other from its end."""
+    try:
         with transaction.atomic():
             approval = locked(approval_id)
-            if approval.state == Approval.State.PENDING:
-                close(approval, Approval.State.EXPIRED, "Nobody decided in time.", at=database_now())
-                record(
-                    Actor.system("sweeper"), "approval.expired", approval, data={"run": str(approval.run_id)}
-                )
-                expired += 1
-    return expired
+            if approval.state != Approval.State.PENDING:
+                return False
+            close(approval, Approval.State.EXPIRED, "Nobody decided in time.", at=database_now())
+            record(Actor.system("sweeper"), "approval.expired", approval, data={"run": str(approval.run_id)})
+    except (HandrailError, Error) as error:
+        log.warning("approval_not_expired", approval=str(approval_id), error=str(error))
+        connection.close_if_unusable_or_obsolete()
+        return False
+    return True
 
 
 def recheck_votes() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from handrail.accounts.actions import deactivate_user, remove_member, remove_role
@@ -10,7 +12,9 @@ from handrail.accounts.models import Project
 from handrail.shared.errors import Conflict
 from runbooks import approvals, resuming, runs
 from runbooks.engine import events as e
-from runbooks.execution.live import load
+from runbooks.execution import answers
+from runbooks.execution.live import Unreadable, load
+from runbooks.execution.transition import Transition, open_transition
 from runbooks.models import Approval, Run, RunEvent, StepRun, Vote
 from runbooks.steps.base import Failure, Success
 from tests import factories
@@ -246,3 +250,22 @@ def test_what_is_approved_no_more_does_not_run_where_nobody_can_be_asked_again(
         decide(project, run, "approve")
         stage.drive(run)
         assert (run.state, [node for node, _, _ in calls.calls]) == ("succeeded", ["before", "guarded"])
+
+
+def test_a_question_of_a_run_that_cannot_be_read_keeps_no_other_one_open(
+    stage: Stage, project: Project, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stage.publish(STEPS, rest=INPUTS)
+    unreadable, other = (stage.start(made, service=name) for name in ("checkout", "search"))
+    Approval.objects.filter(run=unreadable).update(expires_at="2020-01-01T00:00:00Z")
+    Approval.objects.filter(run=other).update(expires_at="2021-01-01T00:00:00Z")
+
+    def opened(run_id: uuid.UUID) -> Transition:
+        if run_id == unreadable.pk:
+            raise Unreadable("Its files are not here.")
+        return open_transition(run_id)
+
+    monkeypatch.setattr(answers, "open_transition", opened)
+    assert approvals.expire_due() == 1
+    found = dict(Approval.objects.values_list("run_id", "state"))
+    assert found == {unreadable.pk: "pending", other.pk: "expired"}
