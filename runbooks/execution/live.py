@@ -25,7 +25,7 @@ from runbooks.engine.apply import replay
 from runbooks.engine.compensation import inside
 from runbooks.engine.events import Event, from_row
 from runbooks.engine.state import RunState, key_of
-from runbooks.execution.switching import any_on
+from runbooks.execution.switching import any_on, now_and_switches
 from runbooks.language.definition import ActionStep, ApprovalStep, Json, Runbook, Step
 from runbooks.models import Run, RunbookVersion, RunEvent, StepRun
 from runbooks.removed import VALUES, removal
@@ -73,6 +73,9 @@ class LiveRun:
 
 FRESH_SECONDS = 10.0
 """For so long the incident, the alert and the project of a run in memory are not read again."""
+
+WAITED_SECONDS = 0.05
+"""Whoever got the run's row later than this may have waited for somebody: what was read with it may be out of date."""
 
 _MOVING = (
     "state", "is_open", "outcome", "error", "deadline", "cancel_requested", "cancel_reason",
@@ -122,7 +125,12 @@ def locked(run_id: uuid.UUID, known: LiveRun | None = None) -> tuple[LiveRun, da
 
     ``known`` is used as it is while the row's revision says that nobody else has changed anything.
     """
+    began = steady()
     row = lock_row(run_id)
+    if connection.vendor == "postgresql" and steady() - began > WAITED_SECONDS:
+        # It has read its clock, and whether a switch is on, before it waited for the lock.
+        now, switches = now_and_switches()
+        row = replace(row, now=now, switches=switches)
     if known is not None and known.settled and known.run.revision == row.run.revision:
         live = known
     else:

@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from handrail.accounts.models import Project
 from handrail.audit.models import AuditEntry
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, Forbidden, Invalid, NotFound
 from runbooks import admitting, runs, switches
-from runbooks.execution import recover
+from runbooks.execution import live, recover
 from runbooks.models import KillSwitch, Run, Runbook, StepRun
 from runbooks.queries.words import state_in_words
 from runbooks.steps.base import Success
 from runbooks.switches import Place
 from tests import factories
-from tests.runbooks.execution.stage import Scripted, Stage, history, ready_steps
+from tests.runbooks.execution.stage import Scripted, Stage, history, ready_steps, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -221,3 +221,46 @@ def test_whatever_happens_at_once_nothing_stays_held_behind_a_switch_that_is_off
         stage.drive(run)
     assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
     assert Run.objects.count() == 12
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_a_switch_that_is_turned_on_while_a_step_waits_for_its_run_holds_it(
+    stage: Stage, calls: type[Scripted], owner: Actor
+) -> None:
+    side_by_side = "- {id: both, kind: parallel, steps: [{id: a, uses: test.call}, {id: b, uses: test.call}]}"
+    run = stage.start(stage.publish(side_by_side))
+    step_id = ready_steps(run)[0]
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            live.lock_row(run.pk)
+            held.set()
+            done.wait(20)
+        connection.close()
+
+    def claim() -> None:
+        stage.driver.drive(step_id)
+        connection.close()
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=claim)]
+    threads[0].start()
+    held.wait(20)
+    threads[1].start()
+    until(waits_for_a_lock)
+    threading.Event().wait(2 * live.WAITED_SECONDS)
+    switches.turn_on(Place(KillSwitch.Level.INSTALLATION), actor=owner, reason="stop all")
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert calls.calls == []
+    assert StepRun.objects.get(pk=step_id).held.startswith("switch:")
+
+
+def waits_for_a_lock() -> bool:
+    """Whether somebody waits for a row."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
