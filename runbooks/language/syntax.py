@@ -178,8 +178,17 @@ def analyse(source: str) -> Syntax:
 @lru_cache(maxsize=1)
 def _parser() -> CELParser:
     from celpy.celparser import CELParser
+    from lark import Token
 
-    return CELParser()
+    class Placed(CELParser):
+        """The library's own reading of ``true`` and ``false`` forgets where in the text they stand."""
+
+        @staticmethod
+        def ambiguous_literals(t: Token) -> Token:
+            return Token.new_borrow_pos("BOOL_LIT", t.value, t) if t.value in ("true", "false") else t
+
+    CELParser.CEL_PARSER = None  # made by whoever comes first, and kept for all: it shall be this one
+    return Placed()
 
 
 @dataclass(slots=True)

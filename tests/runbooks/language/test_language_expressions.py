@@ -267,7 +267,7 @@ BOTH_ACCEPT = [
     "a.matches('^b+$')", "string(a) + 'x'", "int('5')", "double(a) * 2.0", "timestamp('2026-01-01T00:00:00Z')",
     "duration('10m') < duration('1h')", "a.getHours()", "a.b[0].c.d(1, 2)", "a // remark", "a\n  && b",
     '"""a\nb"""', "a.map(x, a.map(y, x + y))", "type(a) == int", "dyn(1)", "1 in {1: 2}", "a.b == null",
-    "0x1f", "1e3", "1.0e-3",
+    "0x1f", "1e3", "1.0e-3", "a == true", "false != a", "true + 1", "true == true", "a.b[0] == false && c",
 ]  # fmt: skip
 NEITHER_ACCEPTS = [
     "1 +",
