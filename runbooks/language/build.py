@@ -204,7 +204,9 @@ def approval(shared: Common, step: Fields, _site: Site) -> Step:
             teams=who.words("teams"),
             users=who.words("users"),
             min=who.whole("min", usual.min),
-            min_per_team={team: int(str(count)) for team, count in who.mapping("min_per_team").items()},
+            min_per_team={
+                team: who.below("min_per_team").whole(team, 1) for team in who.mapping("min_per_team")
+            },
             exclude=tuple(dict.fromkeys((*usual.exclude, *who.words("exclude")))),
         ),
         inputs=inputs(step),

@@ -210,7 +210,9 @@ def _seconds(node: Node, key: str) -> float | None:
 
 def _whole(node: Node, key: str) -> int | None:
     value = node.children[key].data if key in node.children else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if value == int(value) else None  # 2.0 is a whole number to the schema, too
 
 
 _CHECKS: dict[str, Callable[[Checking, StepOutline, Names], None]] = {

@@ -104,6 +104,22 @@ def test_the_steps_of_the_sample_are_typed(actions: Mapping[str, ActionSpec]) ->
     assert errors.retry is not None
 
 
+def test_a_whole_number_may_be_written_with_a_point(actions: Mapping[str, ActionSpec]) -> None:
+    text = HEAD + textwrap.dedent("""\
+        steps:
+          - id: a
+            kind: approval
+            prompt: Now?
+            timeout: 1m
+            approvers: {teams: [dba], min: 2.0, min_per_team: {dba: 2.0}}
+        """)
+    book = parse(text, actions=actions).runbook
+    assert book is not None
+    step = book.step("a")
+    assert isinstance(step, ApprovalStep)
+    assert (step.approvers.min, step.approvers.min_per_team) == (2, {"dba": 2})
+
+
 def test_the_small_kinds_are_typed(actions: Mapping[str, ActionSpec]) -> None:
     text = HEAD + textwrap.dedent("""\
         steps:
