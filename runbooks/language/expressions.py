@@ -249,7 +249,7 @@ def _selected(compiled: Compiled, context: Mapping[str, object]) -> dict[str, ob
             into[name] = _plain(value, compiled.source)
             values += _size(into[name])
             continue
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) and not isinstance(into.get(name), dict):
             into[name] = value
     _check_work(compiled, values)
     return chosen
@@ -272,6 +272,8 @@ def _test_false(path: tuple[str, ...], chosen: dict[str, object]) -> None:
     into = chosen
     for part in path[:-1]:
         below = into.setdefault(part, {})
+        if below is None:  # another path came to this null on its way
+            below = into[part] = {}
         if not isinstance(below, dict):
             return
         into = below

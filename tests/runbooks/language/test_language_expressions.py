@@ -60,6 +60,9 @@ def test_an_expression_has_its_value(expression: str, value: Json) -> None:
         ("!has(inputs.other.deep.er)", True),
         ("has(steps.idle.outputs.x) || steps.idle.outputs == null", True),
         ("has(inputs.none.x) && has(inputs.none.x.y)", False),
+        ("has(steps.idle.outputs.x) && steps.idle.outputs.y == 1", False),
+        ("has(steps.idle.outputs.json.x) ? steps.idle.outputs.value : 0", 0),
+        ("steps.idle.status == 'failed' && steps.idle.outputs.y == 1 || has(steps.idle.outputs.x)", False),
     ],
 )
 def test_has_tests_what_may_be_missing_or_null(expression: str, value: Json) -> None:
@@ -73,6 +76,7 @@ def test_has_tests_what_may_be_missing_or_null(expression: str, value: Json) -> 
         ("inputs.servce", "unknown_name", "There is no 'servce' in 'inputs'.", "service"),
         ("steps.doen.status", "unknown_name", "There is no 'doen' in 'steps'.", "done"),
         ("steps.idle.outputs.json", "null_value", "(the step has not run), so 'json' cannot be read", None),
+        ("!has(inputs.none.y) && inputs.none.x", "null_value", "'inputs.none' is null, so 'x'", None),
         ("inputs.none.x", "null_value", "'inputs.none' is null, so 'x' cannot be read from it.", None),
         ("inputs.tags[7]", "unknown_name", "The list is too short", None),
         ('inputs["x y"]', "unknown_name", "There is no 'x y' in what is read here.", None),
