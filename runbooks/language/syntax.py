@@ -203,6 +203,11 @@ class _Walk:
 
     def syntax(self, tree: Tree[Token]) -> Syntax:
         """Everything in the tree."""
+        for node in tree.find_pred(lambda found: found.data in ("dot_ident", "dot_ident_arg")):
+            start, end = _place(node)
+            raise ExpressionError(
+                "invalid_expression", "A name does not begin with a dot.", self.source[start:end]
+            )
         self.todo.append((tree, frozenset(), False))
         while self.todo:
             self._visit(*self.todo.pop())
@@ -216,11 +221,11 @@ class _Walk:
     def _visit(self, tree: Tree[Token], bound: frozenset[str], tested: bool) -> None:
         node = _unwrapped(tree)
         match node.data:
-            case "ident" | "dot_ident" | "member_dot" | "member_index":
+            case "ident" | "member_dot" | "member_index":
                 self._chain(node, bound, tested)
             case "member_dot_arg":
                 self._method(node, bound)
-            case "ident_arg" | "dot_ident_arg":
+            case "ident_arg":
                 self._function(node, bound)
             case "member_object":
                 start, end = _place(node)
@@ -324,7 +329,7 @@ def _path(node: Tree[Token]) -> tuple[Tree[Token] | None, tuple[str, ...], list[
             selectors.append(text)
             indexes.extend(_trees(node)[1:] if text is None else [])
         node = _unwrapped(_trees(node)[0])
-    if node.data not in ("ident", "dot_ident"):
+    if node.data != "ident":
         return node, (), indexes
     path = [str(node.children[0])]
     for name in reversed(selectors):

@@ -307,6 +307,14 @@ def test_both_parsers_refuse_the_same(source: str) -> None:
         CELParser().parse(source)
 
 
+@pytest.mark.parametrize("source", [".a.b == 1", "size(.a)", ".size(a)", "a[.b]", "a.filter(x, .x)"])
+def test_a_name_with_a_dot_before_it_is_refused(source: str) -> None:
+    """The grammar knows it, and the evaluator then finds no such name."""
+    compile_expression(source)
+    with pytest.raises(ExpressionError, match="does not begin with a dot"):
+        analyse(source)
+
+
 def test_an_expression_that_only_the_evaluator_accepts_is_refused() -> None:
     compile_expression("[1,]")
     with pytest.raises(ExpressionError, match="look at line 1, character 4"):

@@ -273,7 +273,7 @@ def test_the_program_of_an_argv_takes_no_values(steps: Check) -> None:
         ("a{b: 1}", ["Messages (name{field: ...}) are not available."]),
         ("${{ true }}", ["An expression stands here as it is, without ${{ }}."]),
         ("[1,]", ["look at line 1"]),
-        (".inputs.s == 'a'", []),
+        (".inputs.s == 'a'", ["A name does not begin with a dot."]),
         ("-inputs.n < 0", []),
         ("'a' in {'a': 1} && b'x' == b'x' && \"\"\"x\"\"\" == 'y'", []),
         ("inputs.s == 'a\\'b' || (inputs.s) == r'x'", []),
