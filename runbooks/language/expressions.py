@@ -384,8 +384,10 @@ def to_json(value: object, expression: str) -> Json:
 
 
 def _to_json(value: object, expression: str, depth: int) -> Json:
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, str):
+        return _storable(value, expression)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ExpressionError("evaluation_failed", "The result is not a finite number.", expression)
@@ -400,12 +402,25 @@ def _to_json(value: object, expression: str, depth: int) -> Json:
         if isinstance(value, dict):
             if not all(isinstance(key, str) for key in value):
                 raise ExpressionError("wrong_type", "The keys of a result must be text.", expression)
-            return {key: _to_json(item, expression, depth + 1) for key, item in value.items()}
+            return {
+                _storable(key, expression): _to_json(item, expression, depth + 1)
+                for key, item in value.items()
+            }
     raise ExpressionError(
         "wrong_type",
         f"The result ({type(value).__name__}) is not text, a number, a list or a mapping.",
         expression,
     )
+
+
+def _storable(text: str, expression: str) -> str:
+    if "\0" in text:
+        raise ExpressionError(
+            "wrong_type",
+            "The result holds a NUL: no database, argument or file name can hold it in a text.",
+            expression,
+        )
+    return text
 
 
 def _kind(value: Json) -> str:

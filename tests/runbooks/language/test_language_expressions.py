@@ -90,6 +90,8 @@ def test_has_tests_what_may_be_missing_or_null(expression: str, value: Json) -> 
         ("9223372036854775807 + inputs.count", "evaluation_failed", "overflow", None),
         ("0.0 / 0.0", "evaluation_failed", "not a finite number", None),
         ("b'x'", "wrong_type", "The result (bytes)", None),
+        ("'a\\x00b'", "wrong_type", "The result holds a NUL", None),
+        ("[{'\\u0000': 1}]", "wrong_type", "The result holds a NUL", None),
         ("[b'x']", "wrong_type", "The result (bytes)", None),
         ("{1: 2}", "wrong_type", "keys of a result must be text", None),
         ("1 +", "invalid_expression", "unexpected end of the expression (line 1, character 4)", None),
