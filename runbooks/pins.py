@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from handrail.accounts.models import Project
 from handrail.shared.errors import Conflict, Invalid
 from runbooks.language.definition import Runbook as Definition
 from runbooks.language.definition import SubrunStep
+from runbooks.language.expressions import OPEN
+from runbooks.language.inputs import problem_with
 from runbooks.models import Runbook, RunbookVersion
 
 MOST_DEPTH = 5
@@ -71,10 +74,14 @@ def _live(project: Project, step: SubrunStep) -> RunbookVersion:
 
 
 def _refuse_unfit(step: SubrunStep, definition: Definition) -> None:
-    """Inputs that the other runbook does not have, or that it needs."""
+    """Inputs that the other runbook does not have, that it needs, or that it would refuse as they are written."""
     declared = {spec.name: spec for spec in definition.inputs}
     if unknown := [name for name in step.inputs if name not in declared]:
         raise Invalid(f"Step {step.id}: {step.runbook} has no input {', '.join(unknown)}.")
-    missing = [name for name, spec in declared.items() if spec.required and name not in step.inputs]
-    if missing:
+    needed = [name for name, spec in declared.items() if spec.required and not spec.has_default]
+    if missing := [name for name in needed if step.inputs.get(name) is None]:
         raise Invalid(f"Step {step.id}: {step.runbook} needs the input {', '.join(missing)}.")
+    for name, value in step.inputs.items():
+        known = value is not None and OPEN not in json.dumps(value)
+        if known and (wrong := problem_with(declared[name], value)):
+            raise Invalid(f"Step {step.id}: {step.runbook} would refuse its input {wrong}")

@@ -69,6 +69,6 @@ def check_input_specs(document: Document, path: Path, problems: Problems) -> Non
             problems.add(
                 node.children["default"].span,
                 path_text((*path, name, "default")),
-                "This default is never used: the input is required.",
+                "'required' means nothing here: this default is used when no value is given.",
                 severity=WARNING,
             )

@@ -178,6 +178,12 @@ def test_runbooks_that_start_each_other_are_refused_when_published(stage: Stage)
     [
         ("{}", "inner", "Step sub: inner needs the input host."),
         ("{host: a, hots: b}", "inner", "Step sub: inner has no input hots."),
+        ("{host: null}", "inner", "Step sub: inner needs the input host."),
+        (
+            "{host: 7}",
+            "inner",
+            "Step sub: inner would refuse its input host: This must be text, not a number.",
+        ),
         ("{host: a}", "other", "Step sub: this project has no runbook 'other'."),
     ],
 )
@@ -187,6 +193,17 @@ def test_what_could_not_start_is_refused_when_published(
     with pytest.raises(Invalid) as refused:
         stage.publish(f"- {{id: sub, kind: runbook, runbook: {slug}, inputs: {inputs}}}", slug="outer")
     assert refused.value.message == message
+
+
+def test_what_the_other_runbook_fills_in_by_itself_need_not_be_given(stage: Stage) -> None:
+    stage.publish(
+        "- {id: act, kind: set, values: {n: '${{ inputs.n }}'}}",
+        slug="counting",
+        rest="inputs: {n: {type: integer, required: true, default: 3}}\noutputs: {n: '${{ steps.act.outputs.n }}'}",
+    )
+    run = stage.start(stage.publish("- {id: sub, kind: runbook, runbook: counting}", slug="outer"))
+    run.refresh_from_db()
+    assert (run.state, StepRun.objects.get(run=run, node="sub").outputs["n"]) == ("succeeded", 3)
 
 
 def test_no_more_than_so_many_levels(stage: Stage) -> None:

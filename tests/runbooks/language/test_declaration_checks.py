@@ -97,7 +97,7 @@ def test_triggers_are_checked(trigger: str, messages: list[str], check: Check) -
         ("{type: duration, default: 10m, max: 60}", ["The default is refused: This must be at most 1m."]),
         (
             "{type: string, default: x, required: true}",
-            ["This default is never used: the input is required."],
+            ["'required' means nothing here: this default is used when no value is given."],
         ),
         ("{type: string, default: null}", []),
         (
