@@ -51,6 +51,12 @@ def _check_wait(checking: Checking, step: StepOutline, names: Names) -> None:
     given = {"for", "until"} & set(step.node.keys)
     if len(given) != 1 and (names.complete or given):
         checking.say(step.path, "A wait needs exactly one of 'for' (how long) and 'until' (the moment).")
+    kind = checking.type_of((*step.path, "until"), Scope.of_step(names, step))
+    if kind not in (None, "string", "timestamp"):
+        checking.say(
+            (*step.path, "until"),
+            f"This must be a moment, such as timestamp('2030-01-31T09:00:00Z'); it is {a_kind(kind)}.",
+        )
 
 
 def _check_wait_until(checking: Checking, step: StepOutline, names: Names) -> None:

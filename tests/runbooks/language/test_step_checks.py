@@ -68,6 +68,16 @@ from tests.runbooks.language.checking import HEAD, Check
             "- {id: a, kind: wait, for: 1s, until: x}",
             ["6:5 steps[0]: A wait needs exactly one of", "6:41 steps[0].until: The name 'x' is not known."],
         ),
+        (
+            "- {id: a, kind: wait, until: true}",
+            ["6:32 steps[0].until: This must be a moment, such as timestamp("],
+        ),
+        (
+            "- {id: a, kind: wait, until: 'size([1])'}",
+            ["6:32 steps[0].until: This must be a moment, such as"],
+        ),
+        ("- {id: a, kind: wait, until: timestamp(run.started_at)}", []),
+        ("- {id: a, kind: wait, until: run.started_at}", []),
         ("- {id: a, kind: group, steps: []}", ["6:26 steps[0].steps: This must not be empty."]),
         (
             (
