@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from runbooks.engine import events as e
 from runbooks.engine.apply import apply
@@ -371,9 +371,11 @@ class Planner:
         text = evaluate(step.until, self.names(step), path=path)
         try:
             moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-        except ValueError:
+            # In other zones the first and the last day reach beyond the years that there are.
+            moment = moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
+        except (ValueError, OverflowError):
             moment = None
-        if moment is None or moment.tzinfo is None:
+        if moment is None:
             raise ExpressionError(
                 "wrong_type",
                 f"{text!r} is not a time with a zone, such as 2030-01-31T09:00:00Z.",

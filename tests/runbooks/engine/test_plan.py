@@ -251,8 +251,10 @@ class TestWaiting:
         ).start()
         assert world.state.node("w").due_at == START + timedelta(minutes=30)
 
-    def test_a_wait_until_something_that_is_no_time_fails_and_says_so(self) -> None:
-        world = World(runbook(WaitStep(id="w", until="inputs.at")), inputs={"at": "soon"}).start()
+    @pytest.mark.parametrize("at", ["soon", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+    def test_a_wait_until_something_that_is_no_time_fails_and_says_so(self, at: str) -> None:
+        """Nor is a moment one that lies in no year at Greenwich: no database keeps it."""
+        world = World(runbook(WaitStep(id="w", until="inputs.at")), inputs={"at": at}).start()
         assert "is not a time with a zone" in str(world.state.error)
 
     def test_wait_until_is_one_call_that_is_sampled(self) -> None:
