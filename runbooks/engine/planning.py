@@ -31,7 +31,7 @@ from runbooks.language.definition import (
     WaitStep,
 )
 from runbooks.language.errors import ExpressionError
-from runbooks.language.expressions import condition, evaluate, render
+from runbooks.language.expressions import condition, evaluate, render, render_text
 
 S = StepStatus
 
@@ -340,10 +340,10 @@ class Planner:
                 self.record(e.TimerStarted(at=self.now, key=self.key(step), due_at=self._due(step)))
                 return self._follow(step, self.node(step), None)
             if isinstance(step, ManualStep):
-                prompt = render(step.prompt, self.names(step), path=f"{step.path}.prompt")
+                prompt = render_text(step.prompt, self.names(step), path=f"{step.path}.prompt")
                 due_at = self.now + timedelta(seconds=step.timeout) if step.timeout is not None else None
                 self.record(
-                    e.ManualAsked(at=self.now, key=self.key(step), prompt=str(prompt)[:5_000], due_at=due_at)
+                    e.ManualAsked(at=self.now, key=self.key(step), prompt=prompt[:5_000], due_at=due_at)
                 )
                 return Flow.OPEN
             if isinstance(step, SubrunStep):
@@ -356,10 +356,11 @@ class Planner:
                 values = render(dict(step.values), self.names(step), path=f"{step.path}.values")
                 return self.succeed(step, values)
             if isinstance(step, FailStep):
-                message = render(step.message, self.names(step), path=f"{step.path}.with.message")
-                return self.fail(step, error_of("failed", str(message)), fatal=True)
+                message = render_text(step.message, self.names(step), path=f"{step.path}.message")
+                return self.fail(step, error_of("failed", message), fatal=True)
         except ExpressionError as error:
-            return self.fail(step, error_of("expression", str(error)))
+            # A `fail` step ends the run, also when nobody can read its message.
+            return self.fail(step, error_of("expression", str(error)), fatal=isinstance(step, FailStep))
         self.commands.append(start_of(self.key(step), step))
         return Flow.OPEN
 

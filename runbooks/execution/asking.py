@@ -20,7 +20,7 @@ from runbooks.execution.live import LiveRun, guarded_steps
 from runbooks.execution.transition import NeedsLock, Transition
 from runbooks.language.definition import ApprovalStep, Json
 from runbooks.language.errors import ExpressionError
-from runbooks.language.expressions import render
+from runbooks.language.expressions import render_text
 from runbooks.models import StepRun
 from runbooks.steps.base import InvalidInputs
 from runbooks.steps.registry import UnknownAction, get
@@ -33,7 +33,8 @@ def ask(transition: Transition, command: AskApproval) -> bool:
     """
     live, state, step = transition.live, transition.state, command.step
     try:
-        prompt = render(step.prompt, names(live.definition, state, command.key), path=f"{step.path}.prompt")
+        known = names(live.definition, state, command.key)
+        prompt = render_text(step.prompt, known, path=f"{step.path}.prompt")
     except ExpressionError as error:
         transition.record(
             e.StepFailed(at=transition.now, key=command.key, error=error_of("expression", str(error)))
@@ -48,7 +49,7 @@ def ask(transition: Transition, command: AskApproval) -> bool:
         pk=row_id, run=live.run, node=place.node, iteration=place.iteration, kind=step.kind, title=step.title
     )
     question = approvals.Question(
-        prompt=str(prompt),
+        prompt=prompt,
         plan=[_shown(live, call) for call in plan],
         digest=digest,
         expires_at=expires_at,

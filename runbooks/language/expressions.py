@@ -140,6 +140,11 @@ def render(template: Template, context: Mapping[str, object], *, path: str = "")
     return template
 
 
+def render_text(template: Template, context: Mapping[str, object], *, path: str = "") -> str:
+    """The same for what people read: a lone expression becomes text, too, as if other text stood around it."""
+    return as_text(render(template, context, path=path), str(template), path)
+
+
 @lru_cache(maxsize=4096)
 def parts(text: str) -> Parts:
     """Split a string into text and holes. ``$${{`` stands for a literal ``${{``. Raises ExpressionError."""

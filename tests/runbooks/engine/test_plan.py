@@ -15,6 +15,8 @@ from runbooks.language.definition import (
     Call,
     FailStep,
     GroupStep,
+    Json,
+    ManualStep,
     OnFailure,
     ParallelStep,
     Probe,
@@ -97,6 +99,25 @@ def test_fail_ends_the_run_through_every_group_around_it() -> None:
     assert world.state.status == "failed"
     assert world.state.error == {"code": "failed", "message": "No luck", "retryable": False, "step": "f"}
     assert world.started == []
+
+
+def test_fail_ends_the_run_also_when_its_message_cannot_be_told() -> None:
+    lost = FailStep(id="f", message="No ${{ inputs.luck }}", path="steps[0].steps[0]")
+    group = GroupStep(id="g", steps=(lost,), on_failure=OnFailure(then="continue"))
+    world = World(runbook(group, action("b"))).start()
+    assert (world.state.status, world.started) == ("failed", [])
+    assert "steps[0].steps[0].message: There is no 'luck' in 'inputs'" in str(world.state.error)
+
+
+@pytest.mark.parametrize(("value", "text"), [(["a", None], '["a",null]'), (True, "true"), (3.0, "3")])
+def test_what_people_read_is_the_same_text_alone_and_among_words(value: Json, text: str) -> None:
+    ask = ManualStep(id="m", prompt="${{ inputs.x }}")
+    world = World(runbook(ask, FailStep(id="f", message="${{ inputs.x }}")), inputs={"x": value}).start()
+    assert world.state.node("m").prompt == text
+    world.record(e.ManualAnswered(at=world.now, key="m", choice="done", by="ada"))
+    assert world.advance().state.error == {
+        "code": "failed", "message": text, "retryable": False, "step": "f"
+    }  # fmt: skip
 
 
 class TestGroups:

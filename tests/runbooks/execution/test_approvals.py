@@ -60,6 +60,12 @@ def test_people_are_asked_about_exactly_what_would_run(asked: Run) -> None:
     assert approval.digest == load(asked.pk).state.node("ask").digest
 
 
+def test_a_question_that_is_one_expression_is_text_as_well(stage: Stage) -> None:
+    steps = "- {id: ask, kind: approval, timeout: 15m, prompt: '${{ inputs.hosts }}'}"
+    stage.start(stage.publish(steps, rest="inputs: {hosts: {type: array}}"), hosts=["a", "b"])
+    assert Approval.objects.get().prompt == '["a","b"]'
+
+
 def test_approved_runs(stage: Stage, project: Project, asked: Run, calls: type[Scripted]) -> None:
     decide(project, asked, "approve")
     stage.drive(asked)
