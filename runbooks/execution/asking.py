@@ -133,6 +133,19 @@ def _shown(live: LiveRun, call: PlannedCall) -> dict[str, Json]:
     }
 
 
+def denial(transition: Transition, key: str) -> str:
+    """Why this step never runs: an approval that guards it was rejected, or nobody answered. Else empty."""
+    place = Key.parse(key)
+    for step in transition.live.guards.get(place.node, ()):
+        decision = transition.state.node(key_of(step.id, place.iteration)).decision
+        if decision in ("rejected", "expired"):
+            return (
+                f"The approval {step.id} was {decision}, so what it guards does not run. To leave the step out then, "
+                f'give it when: steps.{step.id}.decision == "approved".'
+            )
+    return ""
+
+
 CHANGED = "What would run is no longer what was approved."
 
 

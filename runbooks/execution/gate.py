@@ -15,7 +15,7 @@ from runbooks.engine.digest import input_digest
 from runbooks.engine.flow import error_of
 from runbooks.engine.state import STEP, RunState
 from runbooks.engine.transitions import StepStatus
-from runbooks.execution.asking import void_if_unsound
+from runbooks.execution.asking import denial, void_if_unsound
 from runbooks.execution.calls import rendered
 from runbooks.execution.contexts import idempotency_key
 from runbooks.execution.holds import hold_of, keep
@@ -75,6 +75,9 @@ def gate(transition: Transition, command: StartStep, me: Me, fence: int) -> Work
     if node.status != StepStatus.READY or transition.state.paused:
         return None
     if command.role == STEP and void_if_unsound(transition, key):
+        return None
+    if command.role == STEP and (denied := denial(transition, key)):
+        _refuse(transition, key, "not_approved", denied)
         return None
     try:
         inputs = rendered(transition.live.definition, transition.state, command)

@@ -66,6 +66,26 @@ def test_a_question_that_is_one_expression_is_text_as_well(stage: Stage) -> None
     assert Approval.objects.get().prompt == '["a","b"]'
 
 
+@pytest.mark.parametrize("ending", ["rejected", "expired"])
+def test_what_was_not_approved_does_not_run_though_the_run_goes_on(
+    stage: Stage, project: Project, calls: type[Scripted], ending: str
+) -> None:
+    """Also when its author forgot to write `when`."""
+    steps = "\n".join(line for line in STEPS.splitlines() if "when:" not in line)
+    run = stage.start(stage.publish(steps, rest=INPUTS), service="checkout")
+    if ending == "rejected":
+        decide(project, run, "deny")
+    else:
+        Approval.objects.update(expires_at="2020-01-01T00:00:00Z")
+        approvals.expire_due()
+    stage.drive(run)
+    step = StepRun.objects.get(run=run, node="failover")
+    assert (calls.calls, step.state, step.error["code"]) == ([], "failed", "not_approved")
+    assert f"The approval ask was {ending}" in step.error["message"]
+    run.refresh_from_db()
+    assert run.state == "failed"
+
+
 def test_approved_runs(stage: Stage, project: Project, asked: Run, calls: type[Scripted]) -> None:
     decide(project, asked, "approve")
     stage.drive(asked)
