@@ -23,7 +23,7 @@ from runbooks.language.definition import Json, Template
 from runbooks.language.encodings import CannotEncode, Encoded, encode
 from runbooks.language.errors import UNSAFE_VALUE, ExpressionError
 from runbooks.language.problems import nearest
-from runbooks.language.tokens import Reads, closing, reads
+from runbooks.language.tokens import Reads, bound, closing, reads
 
 MAX_LENGTH = 2_000
 """Characters of one expression."""
@@ -346,8 +346,8 @@ def _executed(compiled: Compiled, values: dict[str, object], context: Mapping[st
 def _explained(error: Exception, compiled: Compiled, context: Mapping[str, object]) -> ExpressionError:
     """The evaluator's error in words that name what is missing and what was probably meant."""
     source = compiled.source
-    guarded = compiled.reads.tested
-    for path in (path for path in compiled.reads.paths if path not in guarded):
+    guarded, inner = compiled.reads.tested, bound(source)
+    for path in (path for path in compiled.reads.paths if path not in guarded and path[0] not in inner):
         missing = _first_missing(path, context)
         if missing is not None:
             return ExpressionError(missing[0], missing[1], source, suggestion=missing[2])
@@ -446,7 +446,8 @@ def _type_words(message: str) -> str:
         )
     return (
         "The types do not fit: both sides of an operator must have the same type "
-        "(use int(x), double(x) or string(x)), and conditions must be true or false."
+        "(use int(x), double(x) or string(x)), conditions must be true or false, fields are read from mappings, and "
+        "map, filter, all and exists go through lists."
     )
 
 
@@ -463,5 +464,11 @@ def _syntax_words(message: str) -> str:
     return f"This is not a CEL expression: {what} (line {match.group(1)}, character {match.group(2)})."
 
 
+_NO_OVERLOAD = re.compile(r"Undefined variable or function: '(\w+)'")
+
+
 def _first_sentence(message: str) -> str:
+    match = _NO_OVERLOAD.match(message)
+    if match:  # a name that is missing has been told before
+        return f"'{match.group(1)}' is no function, or none for a value of this type."
     return message.split(". Check ", maxsplit=1)[0].replace("\n", " ")[:300].rstrip(".") + "."

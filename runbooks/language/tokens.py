@@ -110,6 +110,16 @@ def reads(source: str) -> Reads:
     return Reads(_shortest(paths), frozenset(tested), macros, depth, elements)
 
 
+def bound(source: str) -> frozenset[str]:
+    """The names that the macros of an expression give to what they go through: ``x`` in ``a.map(x, x + 1)``."""
+    found = [token.text for token in tokens(source) if token.kind != "space"]
+    return frozenset(
+        found[at + 3]
+        for at in range(len(found) - 4)
+        if found[at] == "." and found[at + 1] in MACROS and found[at + 2] == "(" and found[at + 4] == ","
+    )
+
+
 def _in_has(found: list[Token], end: int, current: list[str]) -> bool:
     """Whether the path that ends before the token ``end`` is the whole argument of ``has()``."""
     begin = end - (2 * len(current) - 1)
