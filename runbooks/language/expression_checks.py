@@ -52,7 +52,7 @@ class Checking:
         """The type of a bare expression, as far as it is known; None also for one that is wrong."""
         node = self.document.find(path)
         if node is None or not isinstance(node.data, str):
-            return None if node is None else "boolean"
+            return "boolean" if node is not None and isinstance(node.data, bool) else None
         try:
             return scope.type_of(analyse(node.data).whole)
         except ExpressionError:

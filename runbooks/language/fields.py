@@ -75,13 +75,13 @@ def duration(description: str, *, zero: bool = False) -> Schema:
     return schema
 
 
-def expression(description: str) -> Schema:
-    """A bare CEL expression."""
+def expression(description: str, *, such_as: str = "steps.check.status == 'succeeded'") -> Schema:
+    """A bare CEL expression; ``such_as`` is one that could stand there."""
     return {
         "type": ["string", "boolean"],
         "maxLength": 2_000,
         "minLength": 1,
-        "x-say": "an expression such as steps.check.status == 'succeeded'",
+        "x-say": f"an expression such as {such_as}",
         "description": f"{description} (CEL, without ${{{{ }}}})",
     }
 

@@ -156,7 +156,9 @@ FOR_EACH = Kind(
     name="for_each",
     summary="Steps once for each item of a list.",
     fields={
-        "items": fields.expression("The list, at most 500 items."),
+        "items": fields.expression(
+            "The list, at most 500 items.", such_as="inputs.hosts, or a list in quotes: \"['a', 'b']\""
+        ),
         "as": fields.step_id("The item's name in the expressions inside (item)."),
         "steps": _STEPS,
         "concurrency": fields.whole("How many items at once (1).", least=1, most=50),
@@ -200,7 +202,9 @@ WAIT = Kind(
     summary="Waits without holding a worker.",
     fields={
         "for": fields.duration("How long."),
-        "until": fields.expression("The moment: an expression that gives a timestamp."),
+        "until": fields.expression(
+            "The moment: an expression that gives a timestamp.", such_as="timestamp('2030-01-31T09:00:00Z')"
+        ),
     },
     expressions=("until",),
     build=build.wait,
