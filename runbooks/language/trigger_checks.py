@@ -9,12 +9,15 @@ from functools import lru_cache
 from cronsim import CronSim, CronSimError
 
 from runbooks.language.declarations import specs_of
+from runbooks.language.definition import InputType
+from runbooks.language.errors import ExpressionError
 from runbooks.language.expression_checks import Checking
-from runbooks.language.expressions import OPEN
+from runbooks.language.expressions import OPEN, Hole, parts
 from runbooks.language.inputs import problem_with, spec_problems
 from runbooks.language.outline import Path, items_of, text_of
 from runbooks.language.problems import nearest
-from runbooks.language.scope import Names, Scope
+from runbooks.language.scope import Names, Scope, a_kind
+from runbooks.language.syntax import analyse
 from runbooks.language.yaml import Node
 
 _ROOTS = {
@@ -47,7 +50,7 @@ def check_triggers(checking: Checking, names: Names) -> None:
                 "A webhook has no incident on which people would see the suggestion: shadow or enforce.",
             )
         _check_schedule(checking, trigger, path, on, complete=names.complete)
-        _check_inputs(checking, trigger, path, names)
+        _check_inputs(checking, trigger, path, scope)
 
 
 def _check_schedule(checking: Checking, trigger: Node, path: Path, on: str | None, *, complete: bool) -> None:
@@ -91,7 +94,21 @@ def _nearest_zone(zone: str) -> str | None:
     return nearest(zone, same or sorted(_zones()))
 
 
-def _check_inputs(checking: Checking, trigger: Node, path: Path, names: Names) -> None:
+_FITTING = {
+    InputType.STRING: {"string", "timestamp"},
+    InputType.ENUM: {"string"},
+    InputType.INTEGER: {"integer"},
+    InputType.NUMBER: {"integer", "number", "span of time"},
+    InputType.BOOLEAN: {"boolean"},
+    InputType.DURATION: {"string", "integer", "number", "span of time"},
+    InputType.OBJECT: {"mapping"},
+    InputType.ARRAY: {"list"},
+}
+"""The types of expressions that an input of each type takes."""
+
+
+def _check_inputs(checking: Checking, trigger: Node, path: Path, scope: Scope) -> None:
+    names = scope.names
     declared = checking.document.find(("inputs",))
     specs = {name: spec for name, spec in specs_of(declared).items() if not spec_problems(spec)}
     inputs = trigger.children.get("inputs")
@@ -107,15 +124,31 @@ def _check_inputs(checking: Checking, trigger: Node, path: Path, names: Names) -
         return
     for name, spec in specs.items():
         value = inputs.children.get(name) if inputs is not None else None
-        if value is None:
+        if value is None or value.data is None:
             if spec.required and not spec.has_default:
                 checking.say(
                     (*path, "inputs") if inputs is not None else path,
                     f"The input '{name}' is required, and this trigger does not give it.",
                 )
-        elif not (isinstance(value.data, str) and OPEN in value.data) and not any(
-            True for _ in checking.texts((*path, "inputs", name))
-        ):
+        elif isinstance(value.data, str) and OPEN in value.data:
+            kind = _type_of(value.data, scope)
+            if kind is not None and kind != "null" and kind not in _FITTING[spec.type]:
+                checking.say(
+                    (*path, "inputs", name),
+                    f"The input '{name}' is of the type {spec.type}; this gives it {a_kind(kind)}.",
+                )
+        elif not any(True for _ in checking.texts((*path, "inputs", name))):
             wrong = problem_with(spec, value.data)
             if wrong is not None:
                 checking.say((*path, "inputs", name), wrong.message, suggestion=wrong.suggestion)
+
+
+def _type_of(template: str, scope: Scope) -> str | None:
+    """The type of what a text is when it is rendered; None when that is not known, or it is wrong anyway."""
+    try:
+        pieces = parts(template)
+        if len(pieces) == 1 and isinstance(pieces[0], Hole):
+            return scope.type_of(analyse(pieces[0].source).whole)
+    except ExpressionError:
+        return None
+    return "string"

@@ -23,6 +23,23 @@ from tests.runbooks.language.checking import Check
         ("{id: a, on: alert, inputs: {s: x, region: eu}}", ["'eu' is not one of eu-1 or us-1."]),
         ("{id: a, on: alert, inputs: {s: 5}}", ["This must be text, not a number."]),
         ("{id: a, on: alert, inputs: {s: x, list: ['${{ alert.title }}']}}", []),
+        ("{id: a, on: alert, inputs: {s: x, region: null}}", []),
+        (
+            "{id: a, on: alert, inputs: {s: null}}",
+            ["The input 's' is required, and this trigger does not give it."],
+        ),
+        ("{id: a, on: alert, inputs: {s: x, n: '${{ int(alert.labels.n) }}'}}", []),
+        ("{id: a, on: alert, inputs: {s: x, n: '${{ incident.number }}'}}", []),
+        (
+            "{id: a, on: alert, inputs: {s: x, n: '${{ alert.labels.n }}'}}",
+            ["inputs.n: The input 'n' is of the type integer; this gives it text."],
+        ),
+        ("{id: a, on: alert, inputs: {s: x, n: 'at ${{ incident.number }}'}}", ["this gives it text."]),
+        (
+            "{id: a, on: alert, inputs: {s: '${{ incident.number }}'}}",
+            ["type string; this gives it an integer."],
+        ),
+        ("{id: a, on: alert, inputs: {s: '${{ incident.number }}!', list: '${{ [1] }}'}}", []),
         ("{id: a, on: alert, inputs: {s: '${{ inputs.s }}'}}", ["'inputs' is known only in steps"]),
         ("{id: a, on: incident, inputs: {s: '${{ alert.title }}'}}", ["'alert' is known only"]),
         ("{id: a, on: incident, inputs: {s: '${{ incident.title }}'}}", []),
@@ -75,7 +92,7 @@ from tests.runbooks.language.checking import Check
 def test_triggers_are_checked(trigger: str, messages: list[str], check: Check) -> None:
     found = check(
         "inputs: {s: {type: string, required: true}, region: {type: enum, values: [eu-1, us-1]}, "
-        f"list: {{type: array}}}}\ntriggers: [{trigger}]\nsteps: [{{id: a, uses: noop}}]"
+        f"list: {{type: array}}, n: {{type: integer}}}}\ntriggers: [{trigger}]\nsteps: [{{id: a, uses: noop}}]"
     )
     assert len(found) == len(messages), found
     for line, message in zip(found, messages, strict=True):
