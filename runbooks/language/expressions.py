@@ -458,6 +458,8 @@ def _syntax_words(message: str) -> str:
     match = _FAILED_PARSE.search(message)
     if not match:
         return "This is not a CEL expression."
+    if "Recursion limit" in match.group(3):
+        return "The expression is nested too deep."
     what = match.group(3).removeprefix("Syntax error: ").split(" expecting ")[0]
     what = what.replace("mismatched input", "unexpected").replace("extraneous input", "unexpected")
     what = what.replace("'<EOF>'", "end of the expression")

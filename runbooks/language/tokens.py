@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
+WORDS = frozenset({"true", "false", "null", "in"})
+"""What looks like a name and is none."""
 
 _TOKEN = re.compile(
     r"""
@@ -92,7 +94,7 @@ def reads(source: str) -> Reads:
                     current.append(token.text)
             elif before != ".":
                 _keep(paths, current)
-                current = [token.text] if after != "(" else []
+                current = [token.text] if after != "(" and token.text not in WORDS else []
             elif after == "(":
                 macros += token.text in MACROS
         elif token.text != ".":

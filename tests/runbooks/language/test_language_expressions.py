@@ -98,6 +98,9 @@ def test_has_tests_what_may_be_missing_or_null(expression: str, value: Json) -> 
         ("inputs.service.x", "wrong_type", "The types do not fit", None),
         ('"a" + 1', "wrong_type", "string + int", None),
         ("1 + 1.5", "wrong_type", "The types do not fit", None),
+        ("1 + true", "wrong_type", "The types do not fit", None),
+        ("inputs.service in inputs.none", "wrong_type", "The types do not fit", None),
+        ("inputs.tags[7] in [null, false]", "unknown_name", "The list is too short", None),
         ("inputs.count / 0", "evaluation_failed", "Division by zero.", None),
         ("nope(1)", "evaluation_failed", "'nope' is no function", None),
         (
@@ -115,6 +118,7 @@ def test_has_tests_what_may_be_missing_or_null(expression: str, value: Json) -> 
         ("[b'x']", "wrong_type", "The result (bytes)", None),
         ("{1: 2}", "wrong_type", "keys of a result must be text", None),
         ("1 +", "invalid_expression", "unexpected end of the expression (line 1, character 4)", None),
+        ("(" * 300 + "1" + ")" * 300, "invalid_expression", "The expression is nested too deep.", None),
         ("a b", "invalid_expression", "This is not a CEL expression", None),
         (" ", "invalid_expression", "empty", None),
         ('"\ud800"', "invalid_expression", "This is not a CEL expression.", None),
@@ -268,7 +272,7 @@ def test_compiling_is_cached() -> None:
         ("a.b.map(x, x.y.filter(z, z))", (("a", "b"), ("x",), ("z",)), 2, 2),
         ("a.b + a", (("a",),), 0, 0),
         ("'a.b' + r\"c\\\" + f(x)", (("x",),), 0, 0),
-        ("[1].all(x, true) && (a)", (("x",), ("true",), ("a",)), 1, 1),
+        ("[1].all(x, true) && (a)", (("x",), ("a",)), 1, 1),
         ("x[a.b].c) ]", (("x",), ("a", "b")), 0, 0),
     ],
 )
