@@ -30,8 +30,7 @@ def pins_of(project: Project, definition: Definition, read: Read) -> Pins:
     if not any(isinstance(place.step, SubrunStep) for place in definition.places.values()):
         return {}
     pins: Pins = {}
-    known: dict[str, Definition] = {}
-    _follow(project, definition, (definition.id,), (pins, known), read)
+    _follow(project, definition, (definition.id,), (pins, {}, {}), read)
     return pins
 
 
@@ -39,10 +38,11 @@ def _follow(
     project: Project,
     definition: Definition,
     path: tuple[str, ...],
-    found: tuple[Pins, dict[str, Definition]],
+    found: tuple[Pins, dict[str, Definition], dict[str, int]],
     read: Read,
 ) -> None:
-    pins, known = found
+    """``found``: the pins, their definitions, and how deep each has been followed: never again, unless deeper."""
+    pins, known, depths = found
     for place in definition.places.values():
         step = place.step
         if not isinstance(step, SubrunStep):
@@ -61,7 +61,9 @@ def _follow(
             if len(pins) > MOST_RUNBOOKS:
                 raise Conflict(f"More than {MOST_RUNBOOKS} runbooks would be started from {path[0]}.")
         _refuse_unfit(step, known[step.runbook])
-        _follow(project, known[step.runbook], chain, found, read)
+        if depths.get(step.runbook, 0) < len(path):
+            depths[step.runbook] = len(path)
+            _follow(project, known[step.runbook], chain, found, read)
 
 
 def _live(project: Project, step: SubrunStep) -> RunbookVersion:
