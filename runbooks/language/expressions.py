@@ -23,7 +23,7 @@ from runbooks.language.definition import Json, Template
 from runbooks.language.encodings import CannotEncode, Encoded, encode
 from runbooks.language.errors import UNSAFE_VALUE, ExpressionError
 from runbooks.language.problems import nearest
-from runbooks.language.tokens import Reads, bound, closing, reads
+from runbooks.language.tokens import Reads, bound, closing, reads, tested_safely
 
 MAX_LENGTH = 2_000
 """Characters of one expression."""
@@ -89,6 +89,8 @@ def compile_expression(source: str) -> Compiled:
         )
     try:
         program: _Program = cel.compile(source)
+        if found.tested and (safe := tested_safely(source)) != source:
+            program = cel.compile(safe)
     except (ValueError, UnicodeError) as error:
         raise ExpressionError("invalid_expression", _syntax_words(str(error)), source) from None
     return Compiled(source, program, found)
@@ -471,6 +473,6 @@ _NO_OVERLOAD = re.compile(r"Undefined variable or function: '(\w+)'")
 
 def _first_sentence(message: str) -> str:
     match = _NO_OVERLOAD.match(message)
-    if match:  # a name that is missing has been told before
-        return f"'{match.group(1)}' is no function, or none for a value of this type."
+    if match:
+        return f"'{match.group(1)}' is not known here, or as a function takes no value of this type."
     return message.split(". Check ", maxsplit=1)[0].replace("\n", " ")[:300].rstrip(".") + "."

@@ -122,6 +122,28 @@ def bound(source: str) -> frozenset[str]:
     )
 
 
+def tested_safely(source: str) -> str:
+    """The same expression, in which ``has(a.b.c)`` is false where ``a`` or ``a.b`` is null, or has no such field."""
+    found = [token for token in tokens(source) if token.kind != "space"]
+    out, at = "", 0
+    for index, token in enumerate(found):
+        method = index > 0 and found[index - 1].text == "."
+        if token.text != "has" or method or [one.text for one in found[index + 1 : index + 2]] != ["("]:
+            continue
+        end = index + 2
+        while end + 1 < len(found) and found[end].kind == "name" and found[end + 1].text == ".":
+            end += 2
+        if end + 1 >= len(found) or found[end].kind != "name" or found[end + 1].text != ")":
+            continue
+        names = [one.text for one in found[index + 2 : end + 1 : 2]]
+        paths = [".".join(names[:n]) for n in range(1, len(names) + 1)]
+        known = [f"has({path}) && {path} != null" for path in paths[1:-1]]
+        tests = [f"{paths[0]} != null", *known, f"has({paths[-1]})"]
+        out += source[at : token.start] + f"({' && '.join(tests)})"
+        at = found[end + 1].start + 1
+    return out + source[at:]
+
+
 def _in_has(found: list[Token], end: int, current: list[str]) -> bool:
     """Whether the path that ends before the token ``end`` is the whole argument of ``has()``."""
     begin = end - (2 * len(current) - 1)
