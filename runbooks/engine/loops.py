@@ -12,7 +12,7 @@ from runbooks.engine.state import NodeState, deeper, key_of
 from runbooks.engine.transitions import StepStatus
 from runbooks.language.definition import ForEachStep, Json, Step
 from runbooks.language.errors import ExpressionError
-from runbooks.language.expressions import evaluate
+from runbooks.language.expressions import evaluate, kind_of
 
 S = StepStatus
 
@@ -69,7 +69,7 @@ def _items(planner: Planner, step: ForEachStep) -> list[Json]:
     path = f"{step.path}.items"
     found = evaluate(step.items, planner.names(step), path=path)
     if not isinstance(found, list):
-        kind = "nothing" if found is None else type(found).__name__
+        kind = "nothing" if found is None else kind_of(found)
         raise ExpressionError("wrong_type", f"The items must be a list, not {kind}.", step.items, path=path)
     if len(found) > MOST_ITEMS:
         raise TooMuch(f"{len(found)} items; a for_each takes {MOST_ITEMS}. Filter them, or split the work.")

@@ -119,7 +119,7 @@ def condition(expression: str, context: Mapping[str, object], *, path: str = "")
     value = evaluate(expression, context, path=path)
     if not isinstance(value, bool):
         raise ExpressionError(
-            "wrong_type", f"A condition must be true or false, not {_kind(value)}.", expression, path=path
+            "wrong_type", f"A condition must be true or false, not {kind_of(value)}.", expression, path=path
         )
     return value
 
@@ -430,7 +430,8 @@ def _storable(text: str, expression: str) -> str:
     return text
 
 
-def _kind(value: Json) -> str:
+def kind_of(value: Json) -> str:
+    """What a value is, for a sentence: ``text``, ``a list``."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -90,7 +90,7 @@ def test_no_items_is_done_at_once() -> None:
 @pytest.mark.parametrize(
     ("items", "code", "words"),
     [
-        ("text", "expression", "The items must be a list, not str."),
+        ("text", "expression", "The items must be a list, not text."),
         ([0] * (MOST_ITEMS + 1), "too_many_items", f"{MOST_ITEMS + 1} items; a for_each takes {MOST_ITEMS}."),
         (["x" * MOST_BYTES], "too_many_items", "The items have 256 KiB; 256 are the limit."),
     ],
