@@ -27,8 +27,9 @@ ALERT_FIELDS = [
     "service",
     "environment",
     "started_at",
+    "url",
 ]
-INCIDENT_FIELDS = ["id", "number", "title", "severity", "status", "service", "environment", "key"]
+INCIDENT_FIELDS = ["id", "number", "title", "severity", "status", "service", "environment", "key", "url"]
 WEBHOOK_FIELDS = ["id", "source", "trust", "received_at", "headers", "body"]
 SEVERITIES = ["critical", "error", "warning", "info", "unknown"]
 RUN_FIELDS = ("id", "status", "url", "mode", "started_at")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema_rs
 
 from handrail.alerts.events import Severity
+from handrail.alerts.models import Alert, Source
+from handrail.incidents.models import Incident
 from runbooks.engine.transitions import RunStatus, StepStatus
+from runbooks.execution.facts import alert_names, incident_names
 from runbooks.language import ActionSpec, json_schema, parse
 from runbooks.language.document import DOCUMENT
 from runbooks.language.kinds import COMMON, KINDS
@@ -46,6 +50,12 @@ def test_the_words_of_the_language_are_the_words_of_the_engine_and_of_the_alerts
     assert sorted(Severity) == sorted(SEVERITIES)
     assert sorted(StepStatus) == sorted(STEP_STATUSES)
     assert sorted(RunStatus) == sorted(RUN_STATUSES)
+
+
+def test_what_may_be_read_of_alerts_and_incidents_is_what_runs_are_given() -> None:
+    alert = Alert(source=Source(name="prometheus"), started_at=datetime.now(UTC))
+    assert sorted(alert_names(alert)) == sorted(ALERT_FIELDS)
+    assert sorted(incident_names(Incident())) == sorted(INCIDENT_FIELDS)
 
 
 def test_the_reference_page_names_every_field_and_function() -> None:
