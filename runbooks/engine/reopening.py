@@ -141,9 +141,10 @@ def _stopped(piece: _Piece) -> bool:
 
 
 def _guards(definition: Runbook, state: RunState, piece: _Piece, again: dict[str, _Piece]) -> bool:
-    """Whether an approval was given for a step that is still to come."""
-    if not isinstance(piece.step, ApprovalStep) or piece.node.decision != "approved":
+    """Whether an approval was given for a step that is still to come, or denied to one that is done again."""
+    if not isinstance(piece.step, ApprovalStep) or not piece.node.decision:
         return False
+    approved = piece.node.decision == "approved"
     iteration = Key.parse(piece.key).iteration
     for guard in piece.step.guards:
         for step in (definition.step(guard), *inside(definition.step(guard))):
@@ -156,7 +157,7 @@ def _guards(definition: Runbook, state: RunState, piece: _Piece, again: dict[str
                 and place.role == STEP
                 and is_within(place.iteration, iteration)
             ]
-            if not found or any(key in again for key in found):
+            if (approved and not found) or any(key in again for key in found):
                 return True
     return False
 

@@ -84,6 +84,8 @@ def test_what_was_not_approved_does_not_run_though_the_run_goes_on(
     assert f"The approval ask was {ending}" in step.error["message"]
     run.refresh_from_db()
     assert run.state == "failed"
+    resuming.resume(run.pk, actor=stage.actor, reason="Ask once more.")
+    assert Approval.objects.filter(run=run, state="pending").count() == 1
 
 
 def test_approved_runs(stage: Stage, project: Project, asked: Run, calls: type[Scripted]) -> None:
