@@ -188,6 +188,8 @@ def _accompany(
             until = time.monotonic() + GRACE
             with suppress(OSError):
                 channel.send_signal("TERM")
+    # A quick program has said everything, and is gone, before the first look.
+    _hand_over(told, listeners)
     out.end()
     err.end()
     truncated = out.truncated or err.truncated

@@ -64,6 +64,18 @@ def test_a_failing_program_says_its_status_and_its_last_words(
     assert (heard.text("stdout"), heard.text("stderr")) == ("one\n", "no space left\n")
 
 
+def test_a_program_that_ends_at_once_is_heard_all_the_same(
+    connection: Connection, host: Host, context: ActionContext
+) -> None:
+    async def behave(process: Process) -> None:
+        process.stdout.write(b"here\n")
+        process.exit(0)
+
+    host.behave = behave
+    # About every second one has ended before anybody looks for the first time.
+    assert [success(run(context, argv=["x"])).outputs["stdout"] for _ in range(12)] == ["here\n"] * 12
+
+
 def test_what_is_heard_is_bounded_and_redacted(
     connection: Connection, project: Project, make_context: MakeContext
 ) -> None:
