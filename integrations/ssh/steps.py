@@ -55,11 +55,15 @@ class SshInputs:
         """What the connection must allow."""
         return self.argv[0] if self.script is None else INTERPRETER
 
-    def command(self) -> str:
-        """The one line that SSH carries, every word quoted for a POSIX shell."""
+    def words(self) -> list[str]:
+        """What everybody on the host can read: the variables, the program and its arguments."""
         words = self.argv if self.script is None else (INTERPRETER, "-eu", "-c", self.script)
         given = [f"{name}={value}" for name, value in self.env.items()]
-        return shlex.join(["env", *given, *words] if given else words)
+        return ["env", *given, *words] if given else [*words]
+
+    def command(self) -> str:
+        """The one line that SSH carries, every word quoted for a POSIX shell."""
+        return shlex.join(self.words())
 
 
 class SshRun(Action[SshInputs]):
@@ -142,7 +146,8 @@ class SshRun(Action[SshInputs]):
 
     def execute(self, inputs: SshInputs, context: ActionContext) -> Outcome:
         """Log in, run it to its end, its timeout, or the run's stop."""
-        if context.redactor.spans(inputs.command()):
+        # Each word by itself: the quotes of the whole line may stand in the middle of a secret.
+        if any(context.redactor.spans(word) for word in inputs.words()):
             return Failure(
                 INVALID_INPUT,
                 "An argument or variable holds a secret, and everybody on the host can read those: "

@@ -86,10 +86,20 @@ def test_what_is_heard_is_bounded_and_redacted(
     assert str(outcome.outputs["stdout"]).endswith("x[redacted]")
 
 
+@pytest.mark.parametrize("secret", ["hunter2", "it's a 'quoted' secret"])
+@pytest.mark.parametrize("script", [None, "cat"])
 def test_a_secret_is_refused_as_an_argument_and_nothing_is_sent(
-    connection: Connection, host: Host, project: Project, make_context: MakeContext
+    connection: Connection,
+    host: Host,
+    project: Project,
+    make_context: MakeContext,
+    secret: str,
+    script: str | None,
 ) -> None:
-    outcome = failure(run(make_context(project, secrets=("hunter2",)), argv=["echo", "hunter2"]))
+    given: dict[str, Any] = {"script": script, "env": {"TOKEN": secret}}
+    if script is None:
+        given = {"argv": ["echo", secret]}
+    outcome = failure(run(make_context(project, secrets=(secret,)), **given))
     assert (outcome.code, host.commands) == ("invalid_input", [])
     assert "stdin" in outcome.message
 
