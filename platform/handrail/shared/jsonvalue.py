@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -10,7 +11,10 @@ JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping
 
 
 def storable(value: JsonValue) -> JsonValue:
-    """The same value without what no database text holds: NUL and lone surrogates become U+FFFD."""
+    """The same value without what no database holds: NUL and lone surrogates become U+FFFD.
+
+    What is no finite number becomes null: Python reads 1e999 and NaN from JSON, and JSON cannot say them.
+    """
     match value:
         case str():
             return storable_text(value)
@@ -18,6 +22,8 @@ def storable(value: JsonValue) -> JsonValue:
             return {storable_text(key): storable(item) for key, item in value.items()}
         case list() | tuple():
             return [storable(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
     return value
 
 

@@ -171,6 +171,17 @@ def test_what_looks_like_an_artifact_reference_is_only_data(stage: Stage, calls:
     assert live.load(run.pk).state.node("a").outputs == forged
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_json_cannot_say_does_not_keep_a_step_from_ending(
+    stage: Stage, calls: type[Scripted], number: float
+) -> None:
+    calls.script = {"a": [Success({"json": {"load": [number, 1.5]}})]}
+    run = stage.start(stage.publish("- {id: a, uses: test.call}"))
+    stage.drive(run)
+    assert states(run) == {"a": "succeeded"}
+    assert StepRun.objects.get(run=run, node="a").outputs == {"json": {"load": [None, 1.5]}}
+
+
 def test_a_step_whose_inputs_cannot_be_rendered_fails_before_anything_happens(
     stage: Stage, calls: type[Scripted]
 ) -> None:
