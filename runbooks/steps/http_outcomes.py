@@ -71,7 +71,7 @@ def retry_after(header: str, now: datetime) -> float | None:
         return min(float(text[:10]), LONGEST_WAIT)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max((aware - now).total_seconds(), 0.0), LONGEST_WAIT)

@@ -125,6 +125,19 @@ def test_a_gateway_that_got_no_answer_leaves_a_write_in_doubt(
     assert not failure(request(context, path="/x")).uncertain
 
 
+def test_headers_that_make_no_sense_do_not_hide_the_answer(
+    traffic: Connection, context: ActionContext, httpserver: HTTPServer
+) -> None:
+    never = {"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}
+    for charset in ("punycode", "undefined", "nonsense"):
+        media = f"text/plain; charset={charset}"
+        reply = Response(b"busy \xff", 503, never, content_type=media)
+        httpserver.expect_oneshot_request("/api/x").respond_with_response(reply)
+        outcome = failure(request(context, path="/x", method="POST"))
+        assert (outcome.code, outcome.retry_after, outcome.uncertain) == ("server_error", None, False)
+        assert "busy" in outcome.message
+
+
 def test_another_status_may_be_the_expected_one(
     traffic: Connection, context: ActionContext, httpserver: HTTPServer
 ) -> None:

@@ -61,7 +61,7 @@ class Reply:
         charset = httpx2.Headers(dict(self.headers)).get("content-type", "").partition("charset=")[2]
         try:
             return self.body.decode(charset.strip(" \"'") or "utf-8", errors="replace")
-        except LookupError:
+        except (LookupError, ValueError):  # unknown, or one that replaces nothing, such as punycode
             return self.body.decode("utf-8", errors="replace")
 
     def json(self) -> object:
