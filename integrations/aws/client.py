@@ -84,14 +84,17 @@ def _call(
     if operation not in client.meta.service_model.operation_names:
         service = connection.options["service"]
         raise Refused(Failure(INVALID_INPUT, f"The service {service} has no operation {operation[:100]}."))
+    sending = _Sending(connection, operation, context, dialer)
     try:
-        client.meta.events.register("before-send", _Sending(connection, operation, context, dialer))
+        client.meta.events.register("before-send", sending)
         return _plain_mapping(getattr(client, xform_name(operation))(**parameters))
     except ClientError as error:
         raise Refused(failure_of_answer(error.response, operation)) from None
     except ParamValidationError as error:
         raise Refused(Failure(INVALID_INPUT, str(error)[:1_000])) from None
     except BotoCoreError as error:
+        if not sending.begun:
+            raise Refused(Failure(INVALID_INPUT, str(error)[:1_000])) from None
         raise Refused(not_of_aws(operation, str(error))) from None
 
 
@@ -149,6 +152,7 @@ class _Sending:
         self._operation = operation
         self._context = context
         self._dialer = dialer
+        self.begun = False
 
     def __call__(self, request: Any, **_: object) -> Any:
         """The answer, as botocore reads it. Raises Refused and OutgoingError.
@@ -157,6 +161,7 @@ class _Sending:
         """
         from botocore.awsrequest import AWSResponse
 
+        self.begun = True
         base = self._connection.base_url.rstrip("/")
         target = str(request.url).removeprefix(base)
         if not target.startswith("/"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from runbooks.steps.base import Failure
-from runbooks.steps.http_outcomes import CODES
+from runbooks.steps.http_outcomes import CODES, retry_after
 
 _AUTHENTICATION = re.compile(
     r"ExpiredToken|InvalidClientToken|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature"
@@ -15,7 +16,10 @@ _AUTHENTICATION = re.compile(
 )
 _WORDS: tuple[tuple[re.Pattern[str], tuple[str, bool]], ...] = (
     (
-        re.compile(r"Thrott|TooManyRequests|RequestLimitExceeded|SlowDown|LimitExceeded.*Rate"),
+        re.compile(
+            r"Thrott|TooManyRequests|RequestLimitExceeded|SlowDown|LimitExceeded.*Rate|BandwidthLimitExceeded"
+            r"|ThroughputExceeded|TransactionInProgress|PriorRequestNotComplete"
+        ),
         ("rate_limited", True),
     ),
     (_AUTHENTICATION, ("authentication_failed", False)),
@@ -59,11 +63,13 @@ def failure_of_answer(answer: Mapping[str, Any], operation: str) -> Failure:
     name, said = str(error.get("Code", "")), str(error.get("Message", ""))
     status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code, retryable = _code(name, status)
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return Failure(
         code,
         f"AWS says {name}: {said[:500]}",
         retryable=retryable,
         uncertain=status in _IN_DOUBT and not READS.match(operation),
+        retry_after=retry_after(headers.get("retry-after", ""), datetime.now(UTC)) if retryable else None,
         outputs={"status": status, "error": name},
     )
 

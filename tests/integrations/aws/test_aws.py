@@ -195,6 +195,8 @@ def test_reading_operations_are_known_by_their_names() -> None:
         (404, "Odd", ("not_found", False, False)),
         (400, "ConflictException", ("conflict", False, False)),
         (400, "ThrottlingException", ("rate_limited", True, False)),
+        (400, "ProvisionedThroughputExceededException", ("rate_limited", True, False)),
+        (400, "PriorRequestNotComplete", ("rate_limited", True, False)),
         (429, "Odd", ("rate_limited", True, False)),
         (400, "InvalidParameterException", ("invalid_input", False, False)),
         (500, "ServerException", ("server_error", True, False)),
@@ -206,10 +208,11 @@ def test_an_error_of_aws_becomes_a_code(
     aws: HTTPServer, context: ActionContext, status: int, name: str, expected: tuple[str, bool, bool]
 ) -> None:
     aws.expect_request("/").respond_with_handler(
-        answering({"__type": f"x#{name}", "message": "because"}, status)
+        answering({"__type": f"x#{name}", "message": "because"}, status, **{"Retry-After": "7"})
     )
     outcome = failure(call(context, "UpdateService", service="checkout", desiredCount=0))
     assert (outcome.code, outcome.retryable, outcome.uncertain) == expected
+    assert outcome.retry_after == (7.0 if outcome.retryable else None)
     assert outcome.message == f"AWS says {name}: because"
     assert len(aws.log) == 1
     answer = {"Error": {"Code": name}, "ResponseMetadata": {"HTTPStatusCode": status}}
@@ -275,6 +278,15 @@ def test_wrong_parameters_are_told_before_anything_is_sent(aws: HTTPServer, cont
     outcome = failure(call(context, "UpdateService", service=3))
     assert (outcome.code, aws.log) == ("invalid_input", [])
     assert "service" in outcome.message
+
+
+def test_what_botocore_cannot_write_was_not_sent(aws: HTTPServer, context: ActionContext) -> None:
+    options = {"service": "events", "region": "eu-central-1", "operations": ["*"]}
+    Connection.objects.filter(name="ecs").update(options=options)
+    # A global endpoint is signed with a library of its own.
+    outcome = failure(call(context, "PutEvents", Entries=[{"Source": "x"}], EndpointId="abc.def"))
+    assert (outcome.code, outcome.uncertain, aws.log) == ("invalid_input", False, [])
+    assert "botocore[crt]" in outcome.message
 
 
 def test_rotated_credentials_are_picked_up(
