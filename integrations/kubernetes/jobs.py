@@ -119,11 +119,19 @@ class StartJob(ClusterAction[JobInputs]):
         except Refused as refusal:
             if refusal.status != 409:
                 raise
-            created = cluster.get(f"{jobs}/{name}")
+            created = _there(cluster, f"{jobs}/{name}", refusal)
             if at(created, "metadata", "annotations", KEY) != context.idempotency_key:
                 return Failure("conflict", f"A job {name} is there already, and it is not this step's.")
             context.log("log", f"The job {name} was started by an attempt before.")
         return Success({"name": name, "uid": text(created, "metadata", "uid")})
+
+
+def _there(cluster: Cluster, path: str, refusal: Refused) -> Object:
+    """The Job that was in the way; a quota that somebody else changed meanwhile is a 409 as well."""
+    try:
+        return cluster.get(path)
+    except Refused as missing:
+        raise (refusal if missing.status == 404 else missing) from None
 
 
 def _job(cluster: Cluster, inputs: JobInputs, context: ActionContext) -> Object:

@@ -11,7 +11,7 @@ from handrail.accounts.models import Project
 from integrations.kubernetes.nodes import Drain
 from runbooks.steps import registry
 from runbooks.steps.base import ActionContext, InvalidInputs, Outcome
-from tests.integrations.kubernetes.cluster import FakeCluster, pod
+from tests.integrations.kubernetes.cluster import FakeCluster, pod, status
 from tests.integrations.outcomes import failure, success
 from tests.runbooks.steps.conftest import Heard, MakeContext
 
@@ -46,6 +46,15 @@ def test_a_job_of_somebody_else_with_the_name_is_a_conflict(
     name = success(start(context, spec=SPEC, name="mine")).outputs["name"]
     cluster.objects[f"{JOBS}/{name}"]["metadata"]["annotations"] = {}
     assert failure(start(context, spec=SPEC, name="mine")).code == "conflict"
+
+
+def test_a_conflict_about_something_else_is_told_as_it_was(
+    cluster: FakeCluster, context: ActionContext
+) -> None:
+    words = 'Operation cannot be fulfilled on resourcequotas "small": the object has been modified'
+    cluster.fault = lambda request: status(409, "Conflict", words) if request.method == "POST" else None
+    outcome = failure(start(context, spec=SPEC, name="mine"))
+    assert (outcome.code, words in outcome.message) == ("conflict", True)
 
 
 def test_a_dry_run_starts_no_job(cluster: FakeCluster, context: ActionContext) -> None:
