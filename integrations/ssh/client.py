@@ -125,7 +125,12 @@ async def _login(sock: socket.socket, login: Login) -> asyncssh.SSHClientConnect
         key = asyncssh.import_private_key(login.private_key + "\n")
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise BadKey(f"The connection's secret is no private key without a passphrase: {error}.") from None
-    trusted = [asyncssh.import_public_key(line) for line in login.host_keys]
+    try:
+        trusted = [asyncssh.import_public_key(line) for line in login.host_keys]
+    except asyncssh.KeyImportError as error:
+        raise HostKeyRefused(
+            f"One of the connection's host_keys is no public key ({error}): an operator writes it anew."
+        ) from None
     try:
         return await asyncssh.connect(
             login.host,
@@ -163,12 +168,16 @@ def _accompany(
     """Start it, listen until the end, and end it when its time is over."""
     told = Told()
     closed = loop.create_future()
-    left = max(context.deadline_monotonic - time.monotonic(), 0.001)
-    try:
-        starting = _start(connection, command, told, closed)
-        channel = loop.run_until_complete(asyncio.wait_for(starting, left))
-    except TimeoutError:
-        return Ended(Ending.TIMED_OUT, None, "", "", "", truncated=False)
+    starting = loop.create_task(_start(connection, command, told, closed))
+    while not starting.done():
+        loop.run_until_complete(asyncio.wait({starting}, timeout=TICK))
+        if starting.done():
+            break
+        if time.monotonic() >= context.deadline_monotonic:
+            return Ended(Ending.TIMED_OUT, None, "", "", "", truncated=False)
+        if context.cancelled():
+            return Ended(Ending.CANCELLED, None, "", "", "", truncated=False)
+    channel = starting.result()
     if channel is None:
         return Ended(Ending.EXITED, None, "", "", "", truncated=False)
     out, err = Listener("stdout", context), Listener("stderr", context)

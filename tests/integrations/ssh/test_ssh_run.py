@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import threading
 from dataclasses import replace
@@ -159,6 +160,16 @@ def test_another_host_key_is_refused_before_anything_is_said(
     assert host.commands == []
 
 
+def test_a_host_key_that_is_none_is_said_before_anything_is_sent(
+    connection: Connection, host: Host, context: ActionContext
+) -> None:
+    cut = base64.b64encode(b"\0\0\0\x0bssh-ed25519" + b"half of it").decode()
+    Connection.objects.update(options={**connection.options, "host_keys": [f"ssh-ed25519 {cut}"]})
+    outcome = failure(run(context, argv=["true"]))
+    assert (outcome.code, outcome.uncertain, host.commands) == ("host_key_refused", False, [])
+    assert "no public key" in outcome.message
+
+
 def test_a_key_that_is_not_let_in_is_read_once_more(
     connection: Connection, host: Host, context: ActionContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +255,18 @@ class Told:
         process.signal_received = hear
         await told.wait()
         process.exit(143)
+
+
+def test_a_stopped_run_does_not_wait_for_a_host_that_never_starts_the_program(
+    connection: Connection, context: ActionContext, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: object) -> None:
+        heard.cancelled = True
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("integrations.ssh.client._start", hangs)
+    outcome = failure(run(context, argv=["true"]))
+    assert (outcome.code, outcome.uncertain) == ("cancelled", True)
 
 
 def test_a_stopped_run_ends_its_program(
