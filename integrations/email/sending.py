@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from email.message import EmailMessage
 from urllib.parse import urlsplit
 
@@ -107,36 +107,43 @@ def _open(connection: Connection, dialer: Dialer, redactor: Redactor) -> Iterato
     password = _password(connection, redactor)
     sock = open_socket(host, port, guard)
     try:
-        sock.settimeout(guard.remaining())
-        if where.scheme == "smtps":
-            sock = dialer.tls().wrap_socket(sock, server_hostname=host)
-        client = _Client(sock, host, guard.remaining())
-    except BaseException:
+        with _cut_after(guard.remaining(), sock):
+            sock.settimeout(guard.remaining())
+            if where.scheme == "smtps":
+                sock = dialer.tls().wrap_socket(sock, server_hostname=host)
+            with closing(_Client(sock, host, guard.remaining())) as client:
+                if where.scheme == "smtp" and not connection.options.get("plain"):
+                    client.starttls(context=dialer.tls())
+                if password:
+                    client.login(*password)
+                yield client
+                # It has the message: how it says goodbye is its affair.
+                with suppress(smtplib.SMTPException, OSError):
+                    client.quit()
+    finally:
         sock.close()
-        raise
-    # Each operation has the timeout; a server that drips bytes must not have it again and again.
-    watch = threading.Timer(guard.remaining(), _cut, [client])
+
+
+@contextmanager
+def _cut_after(seconds: float, sock: socket.socket) -> Iterator[None]:
+    """Each operation has the timeout; a server that drips bytes must not have it again and again.
+
+    The duplicate is the same line, whatever TLS makes of the socket meanwhile.
+    """
+    line = sock.dup()
+    watch = threading.Timer(seconds, _cut, [line])
     watch.daemon = True
     watch.start()
     try:
-        if where.scheme == "smtp" and not connection.options.get("plain"):
-            client.starttls(context=dialer.tls())
-        if password:
-            client.login(*password)
-        yield client
-        with suppress(
-            smtplib.SMTPException, OSError
-        ):  # it has the message: how it says goodbye is its affair
-            client.quit()
+        yield
     finally:
         watch.cancel()
-        client.close()
+        line.close()
 
 
-def _cut(client: smtplib.SMTP) -> None:
-    if client.sock is not None:
-        with suppress(OSError):
-            client.sock.shutdown(socket.SHUT_RDWR)
+def _cut(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _password(connection: Connection, redactor: Redactor) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ import email
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.policy import default
@@ -26,6 +27,7 @@ from integrations.email import sending
 from integrations.email.steps import EmailSend
 from runbooks.steps.base import ActionContext, InvalidInputs, Outcome
 from tests.integrations.conftest import SECRET, GiveSecret
+from tests.integrations.faults import dripping
 from tests.integrations.outcomes import failure, success
 from tests.runbooks.steps.conftest import MakeContext
 
@@ -256,6 +258,18 @@ def test_faults_on_the_way_are_tried_again(box: Mailbox, context: ActionContext,
     Connection.objects.update(allowed_networks=[])
     with pytest.raises(Retry, match="may not reach"):
         sending.deliver(message, dialer)
+
+
+def test_a_greeting_that_drips_does_not_outlive_the_time(
+    box: Mailbox, context: ActionContext, dialer: Dialer
+) -> None:
+    send(context)
+    with dripping(b"2", 0.1) as port:
+        Connection.objects.update(base_url=f"smtp://mail.example:{port}", timeout_seconds=0.5)
+        began = time.monotonic()
+        with pytest.raises(Retry):
+            sending.deliver(OutboxMessage.objects.get(), dialer)
+    assert time.monotonic() - began < 5
 
 
 def test_a_certificate_of_another_name_gets_no_password(
