@@ -195,8 +195,9 @@ class LambdaInvoke(AwsAction[InvokeInputs]):
         description=(
             "Invokes a function. `RequestResponse` waits for its answer, within the connection's and the step's "
             "timeouts; `Event` hands the payload over; `DryRun` only asks whether it may be invoked. A function that "
-            "ends with an error is a failure, `function_error`. The step's key is in the client context, at "
-            "`custom.idempotency_key`: a function that honours it may be called in a step with `idempotent: true`."
+            "ends with an error is a failure, `function_error`. With `RequestResponse` the step's key is in the client "
+            "context, at `custom.idempotency_key`: a function that honours it may be called in a step with "
+            "`idempotent: true`. Lambda does not hand it on with an `Event`: put a key of your own into the payload."
         ),
         inputs_schema={
             "type": "object",
