@@ -76,6 +76,17 @@ def test_a_stream_says_what_the_whole_text_would(
     assert said + stream.close() == redactor.text(text)
 
 
+@given(secrets, st.binary(max_size=8), st.integers(1, 5))
+def test_a_stream_gives_no_bits_of_a_secret_inside_of_base64_away(
+    secret: str, before: bytes, size: int
+) -> None:
+    text = base64.b64encode(before + secret.encode()).decode()
+    redactor = Redactor([secret])
+    stream = redactor.stream()
+    said = "".join(stream.feed(text[at : at + size]) for at in range(0, len(text), size))
+    assert said + stream.close() == redactor.text(text)
+
+
 def test_a_stream_keeps_back_only_what_may_be_a_secret() -> None:
     stream = Redactor(["s3cr3t-token"]).stream()
     assert stream.feed("working...\n") == "working...\n"

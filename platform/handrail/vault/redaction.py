@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
@@ -22,6 +23,10 @@ CUT_FROM = 100
 
 TELLING = 8
 """Characters of a secret's beginning, at such an end, that tell too much; of a shorter form its half."""
+
+
+_CARRYING = frozenset(string.ascii_letters + string.digits + "+/-_")
+"""The characters of base64: one of them before a form carries some of its bits."""
 
 
 class Redactor:
@@ -121,8 +126,9 @@ class Redactor:
         return longest
 
     def growing(self, text: str) -> int:
-        """How many characters at the end may be the beginning of a form, or lack its right neighbour."""
-        return max((beginnings.growing(text) for beginnings in self._beginnings), default=0)
+        """How many characters at the end may be the beginning of a form, or a neighbour of one."""
+        neighbour = 1 if self._beginnings and text[-1:] in _CARRYING else 0
+        return max((beginnings.growing(text) for beginnings in self._beginnings), default=0) or neighbour
 
 
 class _Beginnings:
