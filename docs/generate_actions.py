@@ -48,7 +48,7 @@ becomes `uncertain`, and its `probe` or a person decides.
 | `program_not_found` | the program is not installed on this worker | no | no |
 | `exit_code` | the program ended with a status other than 0 | yes | no |
 | `killed`, `cancelled` | the program was ended by a signal; the run was stopped | no | yes |
-| `rollout_failed`, `job_failed` | a rollout past its progress deadline; a Job that failed | no | no |
+| `rollout_failed`, `job_failed` | a rollout past its progress deadline, or of `OnDelete`; a Job that failed | no | no |
 | `unmanaged_pods`, `local_data` | a drain that would lose pods or data, refused before it began | no | no |
 | `disruption_budget` | a drain that a PodDisruptionBudget did not allow in time | yes | no |
 | `has_incident` | `incident.declare` in a run that belongs to one | no | no |

@@ -161,7 +161,7 @@ class JobStatus(ClusterAction[JobStatusInputs]):
         name="kubernetes.job_status",
         title="Look at a Kubernetes Job",
         description=(
-            "Looks once at a Job. In `wait.until` it is asked again until `result.complete`. "
+            "Looks once at a Job. In a `wait_until` step it is asked again until `result.complete`. "
             "A Job that failed is a failure, `job_failed`."
         ),
         inputs_schema=schema(["name", "namespace"], name=OBJECT_NAME, namespace=NAMESPACE),

@@ -13,7 +13,7 @@ from runbooks.language.definition import Json
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """``failed``: the controller has given up waiting."""
+    """``failed``: the controller has given up waiting, or never does anything."""
 
     complete: bool
     message: str
@@ -22,6 +22,9 @@ class Rollout:
 
 def rollout_of(kind: str, found: Object) -> Rollout:
     """The rollout of a Deployment, StatefulSet or DaemonSet."""
+    if text(found, "spec", "updateStrategy", "type") == "OnDelete":
+        words = "The update strategy is OnDelete: pods are replaced when somebody deletes them, so nothing rolls out."
+        return Rollout(complete=False, message=words, failed=True)
     if count(found, "metadata", "generation") > count(found, "status", "observedGeneration"):
         return Rollout(complete=False, message="The controller has not seen the newest specification yet.")
     if kind == "deployment":

@@ -115,7 +115,8 @@ class RolloutStatus(ClusterAction[ObjectInputs]):
         title="Look at a rollout",
         description=(
             "Looks once at a rollout, as `kubectl rollout status` does. In a `wait_until` step it is asked again until "
-            "`result.complete`. A Deployment that exceeded its progress deadline is a failure, `rollout_failed`."
+            "`result.complete`. A Deployment that exceeded its progress deadline is a failure, `rollout_failed`, and "
+            "so is the update strategy `OnDelete`, with which nothing rolls out."
         ),
         inputs_schema=schema(
             ["name", "namespace"], kind=kind_of(ROLLING, "deployment"), name=OBJECT_NAME, namespace=NAMESPACE

@@ -120,6 +120,13 @@ def test_a_rollout_is_read_as_kubectl_reads_it(
     assert (rollout.complete, words in rollout.message) == (complete, True)
 
 
+@pytest.mark.parametrize(("kind", "state"), [("statefulset", STATEFUL), ("daemonset", DAEMON)])
+def test_what_is_replaced_on_deletion_has_no_rollout_to_wait_for(kind: str, state: dict[str, Any]) -> None:
+    strategy = {"spec": {"updateStrategy": {"type": "OnDelete"}}, "status": state}
+    rollout = rollout_of(kind, merged(deployment(), strategy))
+    assert (rollout.failed, "OnDelete" in rollout.message) == (True, True)
+
+
 def test_looking_at_a_rollout(cluster: FakeCluster, context: ActionContext) -> None:
     assert success(run(context, "rollout_status")).outputs["complete"] is True
     cluster.objects[CHECKOUT]["status"]["conditions"] = [EXCEEDED]
