@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -83,7 +84,7 @@ def test_the_page_of_a_runbook_that_nobody_published_offers_to_publish(scene: Sc
     versions.create(scene.project, source, actor=factories.actor(scene.admin))
     page = browse(scene.admin).get("/runbooks/shop/fresh/").content.decode()
     assert "never published" in page
-    assert 'href="publish/"' in page
+    assert 'href="/runbooks/shop/fresh/publish/"' in page
     assert 'id="start"' not in page
 
 
@@ -251,3 +252,30 @@ def test_nothing_is_filled_in_from_what_is_no_run_of_this_runbook(
     answer = browse(scene.admin).get(ADDRESS, {"again": again})
     assert answer.status_code == 200
     assert "unseen" not in answer.content.decode()
+
+
+RELATIVE = re.compile(r'(?:href|action)="(?![/#?]|https?:)[^"]*"')
+
+
+@pytest.mark.parametrize("form", ["start/", "versions/1/roll-back/"])
+def test_a_refused_form_can_be_mended_and_sent_from_where_it_is_then(
+    scene: Scene, browse: Browse, form: str
+) -> None:
+    scenes.second_version(scene)
+    refused = browse(scene.admin).post(f"{ADDRESS}{form}", {"reason": "", "start_at": "2031-01-01T03:00"})
+    assert refused.status_code == 422
+    page = refused.content.decode()
+    assert f'action="{ADDRESS}{form}"' in page
+    assert RELATIVE.findall(page) == []
+
+
+def test_a_start_that_was_put_off_stays_so_when_the_form_is_refused(scene: Scene, browse: Browse) -> None:
+    sent = {"input.service": "check out", "input.region": "eu-1", "start_at": "2031-01-01T03:00"}
+    refused = browse(scene.admin).post(f"{ADDRESS}start/", sent)
+    assert refused.status_code == 422
+    assert 'name="start_at" value="2031-01-01T03:00"' in refused.content.decode()
+
+
+def test_the_start_form_says_before_which_steps_it_asks(scene: Scene, browse: Browse) -> None:
+    page = browse(scene.admin).get(ADDRESS).content.decode()
+    assert "It asks for approval before: Fail the database over." in page

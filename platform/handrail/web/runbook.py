@@ -14,10 +14,11 @@ from handrail.shared.errors import HandrailError, Invalid, NotFound
 from handrail.web.pages import page, shown
 from handrail.web.typed_inputs import PREFIX, TypedForm, empty_form, refused_form
 from runbooks import queries, versions
-from runbooks.language.definition import InputSpec
+from runbooks.language.definition import ApprovalStep, InputSpec
 from runbooks.language.definition import Runbook as Definition
 from runbooks.language.inputs import form_texts
 from runbooks.models import Runbook, RunbookVersion
+from runbooks.queries.steps import titled
 
 
 @page("GET")
@@ -40,6 +41,8 @@ def runbook_context(
     figures = queries.runbook_figures(found)
     return {
         "runbook": found,
+        # Whole addresses: after a refused start the browser shows the form's own.
+        "here": f"/runbooks/{found.project.slug}/{found.slug}/",
         "definition": definition,
         "graph": queries.definition_graph(definition) if definition is not None else None,
         "versions": published.select_related("author", "publisher").order_by("-number")[:20],
@@ -53,6 +56,8 @@ def runbook_context(
         if refusal is None
         else _refused(request, definition, refusal),
         "once": uuid.uuid4().hex,
+        "start_at": request.POST.get("start_at", ""),
+        "asks": _asks(definition),
         "may_start": allows(actor, Permission.RESPOND, found),
         "may_author": allows(actor, Permission.AUTHOR, found),
         "may_publish": allows(actor, Permission.PUBLISH, found),
@@ -72,6 +77,15 @@ def _form(request: HttpRequest, actor: Actor, found: Runbook, definition: Defini
         if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in secret
     }
     return empty_form(specs, _of_run(actor, found, specs, request.GET.get("again", "")) | linked)
+
+
+def _asks(definition: Definition | None) -> str:
+    """The steps before which a run asks for an approval, by their titles."""
+    if definition is None:
+        return ""
+    asking = (step for step in definition.walk() if isinstance(step, ApprovalStep))
+    guarded = dict.fromkeys(step_id for step in asking for step_id in step.guards)
+    return ", ".join(titled(definition.step(step_id)) for step_id in guarded)
 
 
 def _of_run(actor: Actor, found: Runbook, specs: Sequence[InputSpec], run_id: str) -> dict[str, str]:
