@@ -358,6 +358,8 @@ def test_a_run_is_paused_resumed_and_restarted(as_role: str, project: Project) -
     assert (done.exit_code, "paused" in done.output) == (0, True), done.output
     asked = call("resume", short)
     assert (asked.exit_code, "add --yes" in asked.output) == (2, True), asked.output
+    assert "It goes on where it was paused." in asked.output
+    assert "nothing" not in asked.output, "it would sound as if the results were lost"
     assert call("resume", short, "--yes").exit_code == 0
     row.refresh_from_db()
     assert row.state == "waiting"

@@ -37,8 +37,11 @@ def resume(run_id: str, reason: str, yes: bool, as_json: bool) -> None:
         preview = client.get(f"runs/{found}/resume/")
         if preview["refusal"]:
             raise RemoteError(str(preview["refusal"]))
-        click.echo(f"Kept: {safe(', '.join(preview['kept'])) or 'nothing'}", err=True)
-        click.echo(f"Done again: {safe(', '.join(preview['again'])) or 'nothing'}", err=True)
+        if preview["how"] == "reopen":
+            click.echo(f"Kept: {safe(', '.join(preview['kept'])) or 'nothing'}", err=True)
+            click.echo(f"Done again: {safe(', '.join(preview['again'])) or 'nothing'}", err=True)
+        else:
+            click.echo("It goes on where it was paused.", err=True)
         sure(f"Resume run {short(found)}?", yes=yes)
     _told(client.post(f"runs/{found}/resume/", {"reason": reason}), as_json=as_json)
 
