@@ -11,7 +11,7 @@ from django.test import Client
 from handrail.accounts.models import User
 from handrail.shared.clock import now
 from runbooks import approvals, queries
-from runbooks.models import Approval, Vote
+from runbooks.models import Approval, Run, Vote
 from tests import factories
 from tests.web import scene as scenes
 from tests.web.scene import Scene
@@ -171,3 +171,22 @@ def test_the_address_of_a_form_says_so_to_whoever_opens_it(scene: Scene, browse:
     answer = browse(scene.dba).get(f"/approvals/{approval.pk}/decide/")
     assert (answer.status_code, answer["Allow"]) == (405, "POST")
     assert "only takes what a form sends" in answer.content.decode()
+
+
+def test_a_refused_decision_leaves_a_page_that_goes_on_following_its_run(
+    scene: Scene, browse: Browse
+) -> None:
+    approval = scenes.asking(scene)
+    own = f'data-live-page="/approvals/{approval.pk}/"'
+    client = browse(scene.dba)
+    assert own not in client.get(f"/approvals/{approval.pk}/").content.decode()
+    refused = client.post(f"/approvals/{approval.pk}/decide/", {"decision": "deny", "reason": ""})
+    assert own in refused.content.decode()
+
+
+def test_the_page_of_a_run_that_is_over_does_not_say_that_it_connects(scene: Scene, browse: Browse) -> None:
+    approval = scenes.asking(scene)
+    client = browse(scene.dba)
+    assert "data-live-status" in client.get(f"/approvals/{approval.pk}/").content.decode()
+    Run.objects.filter(pk=approval.run_id).update(state="cancelled", is_open=False)
+    assert "data-live-status" not in client.get(f"/approvals/{approval.pk}/").content.decode()

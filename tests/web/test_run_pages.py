@@ -275,3 +275,19 @@ def test_of_several_failed_steps_the_page_shows_the_one_the_run_failed_at(
     scenes.step(run, "deploys", "failed", error={"code": "not_found", "message": "404"})
     scenes.step(run, "shift", "failed", error=error)
     assert browse(scene.viewer).get(f"/runs/{run.pk}/").context["current"] == "shift"
+
+
+def test_a_refused_form_leaves_a_page_that_goes_on_following_its_run(scene: Scene, browse: Browse) -> None:
+    run = scenes.uncertain(scene).run
+    client, own = browse(scene.admin), f'data-live-page="/runs/{run.pk}/"'
+    assert own not in client.get(f"/runs/{run.pk}/").content.decode()
+    refused = client.post(f"/runs/{run.pk}/stop/", {"reason": ""})
+    assert refused.status_code == 422
+    assert own in refused.content.decode()
+
+
+def test_the_inputs_of_a_run_are_shown_as_people_write_them(scene: Scene, browse: Browse) -> None:
+    run = scenes.run(scene)
+    Run.objects.filter(pk=run.pk).update(inputs={"force": False, "extra": {"a": [None]}, "none": None})
+    page = browse(scene.viewer).get(f"/runs/{run.pk}/")
+    assert page.context["inputs"] == {"force": "false", "extra": '{"a": [null]}', "none": None}

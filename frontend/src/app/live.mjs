@@ -2,6 +2,8 @@
 //
 //   <div data-live="/runs/7/events"> ... <section data-live-region="steps" id="steps"> ... </section></div>
 //
+// `data-live-page` is the page's own address where the browser shows another: that of a form that was refused.
+//
 // Events: `refresh` (data: region names, or nothing for all), `html` (data: JSON {region, html, swap}), `toast`, `end`.
 // A message of any other kind is a refresh of all: every message is a hint, the page's own address is the truth.
 import { Idiomorph } from "idiomorph/dist/idiomorph.esm.js";
@@ -118,7 +120,7 @@ class LivePage {
     const byAddress = new Map();
     for (const region of this.regions()) {
       if (!names.has(region.dataset.liveRegion)) continue;
-      const address = region.dataset.liveUrl ?? location.pathname + location.search;
+      const address = region.dataset.liveUrl ?? this.root.dataset.livePage ?? location.pathname + location.search;
       byAddress.set(address, [...(byAddress.get(address) ?? []), region]);
     }
     try {

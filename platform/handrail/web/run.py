@@ -99,7 +99,7 @@ def run_context(
             **checklist_page(request, found, live),
         },
         "is_live_version": found.runbook.live_id == found.version_id,
-        "inputs": _inputs(found),
+        "inputs": {name: _as_text(value) for name, value in _inputs(found).items()},
         "advice": queries.what_to_do(found.error),
         "no_worker": no_worker,
         "not_understood": "" if found.engine_schema in SUPPORTED_SCHEMAS else NOT_UNDERSTOOD,
@@ -246,6 +246,11 @@ def _inputs(found: Run) -> dict[str, JsonValue]:
     definition = queries.definition_or_none(found)
     secret = {spec.name for spec in definition.inputs if spec.secret} if definition is not None else set()
     return {name: HIDDEN if name in secret else value for name, value in found.inputs.items()}
+
+
+def _as_text(value: JsonValue) -> str | None:
+    """A value as people write it in a runbook and in JSON: ``true``, not ``True``."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _curl(found: Run) -> str:
