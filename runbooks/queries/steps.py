@@ -149,6 +149,7 @@ def with_iterations(
         place = tuple(int(n) for n in row.iteration.split("."))
         by_node.setdefault(row.node, {}).setdefault(place, {})[row.role] = row
     labels = {view.node: _labels(view.row) for view in views if view.row is not None}
+    over = {view.node for view in views if view.row is not None and view.row.ended_at is not None}
     found: list[StepView] = []
     for view in views:
         around = definition.places[view.node].loops
@@ -164,11 +165,9 @@ def with_iterations(
             continue
         states = [one.state for one in iterations]
         of = len(labels.get(outermost, {})) if depth == 1 else len(states)
-        state = (
-            view.state
-            if view.row is not None
-            else combined({*states, *([PENDING] if len(states) < of else [])})
-        )
+        # Once the loop is over, the items that never came to this step never will.
+        to_come = len(states) < of and outermost not in over
+        state = view.state if view.row is not None else combined({*states, *([PENDING] if to_come else [])})
         found.append(replace(view, iterations=tuple(iterations), tally=tally(states, of), state=state))
     return found
 

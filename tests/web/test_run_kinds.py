@@ -10,7 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.models import Project, User
-from runbooks.models import Run, StepRun
+from runbooks import queries
+from runbooks.models import Approval, Run, StepRun
 from runbooks.steps.base import Failure
 from tests import factories
 from tests.runbooks.execution.stage import Scripted, Stage, scripted
@@ -72,6 +73,49 @@ def test_a_loop_tells_how_far_its_items_are_and_each_has_a_page(client: Client, 
     assert "Restart: db-2" in one
     assert "&quot;host&quot;: &quot;db-2&quot;" in one
     assert "db-1" in client.get(f"/runs/{run.pk}/steps/{started.pk}/").content.decode()
+
+
+def test_a_step_to_which_some_items_never_came_does_not_go_on_when_the_loop_is_over(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    calls.script["act"] = [Failure("rejected", "No.", retryable=False)]
+    text = LOOP.replace("uses: noop, with", "uses: test.call, with").partition(", when:")[0]
+    run = stage.start(stage.publish(f"{text}}}"))
+    stage.drive(run)
+    states = {view.node: (view.state, view.tally) for view in queries.steps_of(run)}
+    assert states["each"][0] == "succeeded"
+    assert states["check"][0] == "succeeded", states
+
+
+ASKING = """
+- id: ask
+  kind: approval
+  prompt: Fail over?
+  for: [act]
+  inputs:
+    ticket: {type: string, required: true}
+    sure: {type: boolean, default: true}
+  timeout: 1h
+- {id: act, title: Fail over, uses: noop}
+"""
+
+
+def test_what_an_approver_types_is_kept_while_the_page_follows_and_when_a_denial_is_refused(
+    project: Project, stage: Stage
+) -> None:
+    run = stage.start(stage.publish(ASKING))
+    approval = Approval.objects.get(run=run)
+    other = Client()
+    other.force_login(factories.person("noor", {project: "admin"}))
+    shown = " ".join(other.get(f"/approvals/{approval.pk}/").content.decode().split())
+    form = shown[shown.index(f'id="decide-{approval.pk}"') :]
+    assert form.index("data-live-keep") < form.index('name="input.ticket"')
+    sent = {"decision": "deny", "reason": "", "input.ticket": "CHG-7"}
+    refused = other.post(f"/approvals/{approval.pk}/decide/", sent)
+    assert refused.status_code == 422
+    typed = refused.content.decode()
+    assert 'value="CHG-7"' in typed
+    assert 'name="input.sure" value="true" checked' not in typed, "it was not ticked, whatever its default is"
 
 
 MANUAL = """

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from handrail.shared.actors import Actor
 from handrail.shared.errors import HandrailError, Invalid
 from handrail.web.pages import after, page, shown
-from handrail.web.typed_inputs import empty_form, filled_form, refused_form
+from handrail.web.typed_inputs import empty_form, filled_form, refused_form, typed_form
 from runbooks import approvals, queries, quorum
 from runbooks.models import Approval, Vote
 
@@ -45,7 +45,9 @@ def decide(request: HttpRequest, actor: Actor, approval_id: uuid.UUID) -> HttpRe
         context = {**_context(actor, fresh), "reason": request.POST.get("reason", "")}
         if decision == Vote.Decision.APPROVE:
             form = refused_form(_specs(fresh), request.POST, error)
-            context = {**context, "form": form, "question": {**context["question"], "form": form}}
+        else:
+            form = typed_form(_specs(fresh), request.POST)
+        context = {**context, "form": form, "question": {**context["question"], "form": form}}
         return shown(request, "web/approvals/approval.html", context, refusal=error)
     messages.success(request, result.message)
     return after(request, f"/approvals/{found.pk}/")

@@ -52,12 +52,15 @@ def empty_form(specs: Sequence[InputSpec], given: Mapping[str, str] | None = Non
 
 def filled_form(specs: Sequence[InputSpec], posted: QueryDict) -> TypedForm:
     """The form as it came back: typed values, and a message at each field that does not fit."""
-    texts = {
-        name.removeprefix(PREFIX): str(value) for name, value in posted.items() if name.startswith(PREFIX)
-    }
+    texts = _texts(posted)
     values = coerce_form(specs, texts)
     _, problems = check_inputs(specs, values)
     return _told(specs, texts, values, problems)
+
+
+def typed_form(specs: Sequence[InputSpec], posted: QueryDict) -> TypedForm:
+    """The form as it came back with a button that does not need it: what was typed stands, nothing is told of it."""
+    return TypedForm([AskedInput(asked) for asked in form_fields(specs, _texts(posted))])
 
 
 def refused_form(specs: Sequence[InputSpec], posted: QueryDict, error: HandrailError | None) -> TypedForm:
@@ -66,6 +69,12 @@ def refused_form(specs: Sequence[InputSpec], posted: QueryDict, error: HandrailE
     if error is None or not form.is_valid:
         return form
     return TypedForm(form.fields, form.values, error.message, is_valid=False)
+
+
+def _texts(posted: QueryDict) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX): str(value) for name, value in posted.items() if name.startswith(PREFIX)
+    }
 
 
 def _told(
