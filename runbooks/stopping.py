@@ -21,7 +21,7 @@ from runbooks.engine.steering import CANCEL, FREEZE, HAND_OVER, stop_refusal, st
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.advancing import advance
 from runbooks.execution.live import LiveRun
-from runbooks.language.definition import ActionStep, Json, Step
+from runbooks.language.definition import Json, Step
 from runbooks.language.definition import Runbook as Definition
 from runbooks.models import Run
 
@@ -125,9 +125,8 @@ def title_of_key(definition: Definition, key: str) -> str:
     """What people read of a step, with its item as they count: ``Shift traffic, item 3``."""
     place = Key.parse(key)
     step = definition.step(place.node)
-    called = step.call.uses if isinstance(step, ActionStep) else ""
     item = ".".join(str(int(n) + 1) for n in place.iteration.split(".")) if place.iteration else ""
-    return (step.title or called or step.id) + (f", item {item}" if item else "")
+    return (step.title or step.id) + (f", item {item}" if item else "")
 
 
 def _words(definition: Definition, preview: StopPreview, how: str) -> str:

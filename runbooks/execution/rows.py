@@ -21,9 +21,8 @@ _ROLE_WORDS = {"compensate": "Undo: ", "probe": "Probe: "}
 
 
 def title_of(step: Step, role: str) -> str:
-    """What people read: the step's title, or what it calls, or its id."""
-    called = step.call.uses if isinstance(step, (ActionStep, WaitUntilStep)) else ""
-    return (_ROLE_WORDS.get(role, "") + (step.title or called or step.id))[:300]
+    """What people read: the step's title, or its id; never what it calls, which ten steps of a runbook may call."""
+    return (_ROLE_WORDS.get(role, "") + (step.title or step.id))[:300]
 
 
 def pool_of(definition: Runbook, step: Step) -> str:

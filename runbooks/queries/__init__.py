@@ -25,7 +25,14 @@ from runbooks.queries.steps import (
     read_inputs,
     steps_of,
 )
-from runbooks.queries.words import no_worker, state_in_words, states_in_words, what_to_do, why_skipped
+from runbooks.queries.words import (
+    no_worker,
+    state_in_words,
+    states_in_words,
+    step_in_words,
+    what_to_do,
+    why_skipped,
+)
 
 __all__ = [
     "Check",
@@ -61,6 +68,7 @@ __all__ = [
     "schedules_of",
     "state_in_words",
     "states_in_words",
+    "step_in_words",
     "steps_of",
     "what_to_do",
     "why_skipped",

@@ -299,6 +299,11 @@ def _place(run: Run, row: StepRun, leaves: Mapping[str, tuple[str, int]]) -> str
     return f"Running: {_name(run, row)}"
 
 
+def step_in_words(row: StepRun) -> str:
+    """What people call a row where its run is not at hand: ``Shift traffic, item 3``."""
+    return str(row.title or row.node) + (f", item {_count(row.iteration)}" if row.iteration else "")
+
+
 def _name(run: Run, row: StepRun) -> str:
     return _bare_name(run, row) + (f", item {_count(row.iteration)}" if row.iteration else "")
 

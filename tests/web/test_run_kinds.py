@@ -180,5 +180,7 @@ def test_many_items_that_need_somebody_cost_the_page_no_more_queries(
         with CaptureQueriesContext(connection) as asked:
             text = page(client, run)
         assert text.count("Replug db-1.") + text.count("Outcome unknown: Act: db-1") == 1
+        now = client.get("/").content.decode()
+        assert ("cable, item 2”" in now) != ("act, item 2”" in now), "which of them, not the same words twice"
         counts.append(len(asked))
     assert counts[0] == counts[1]

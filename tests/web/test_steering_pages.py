@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from handrail.accounts.models import Project, User
-from runbooks import resuming, runs, stopping, versions
+from runbooks import checklist, resuming, runs, stopping, versions
 from runbooks.models import Run, StepRun
 from tests import factories
 
@@ -72,6 +72,7 @@ def test_what_was_handed_over_is_ticked_off_on_the_page(run: Run, person: User, 
     assert "2 of 2 open" in shown
     refused = client.post(f"/runs/{run.pk}/checklist/", {"items": ["rest"], "choice": "skip"})
     assert refused.status_code == 422
+    assert 'value="rest" checked' in refused.content.decode(), "what was ticked stays ticked"
     client.post(
         f"/runs/{run.pk}/checklist/", {"items": ["rest", "look"], "choice": "done", "note": "did both"}
     )
@@ -99,6 +100,7 @@ def test_a_long_checklist_has_pages_and_a_tick_leads_back_to_its_own(
     assert f'action="{form}"' in second
     refused = client.post(form, {"items": ["s25"], "choice": "skip"})
     assert (refused.status_code, f'href="/runs/{run.pk}/?page=1#' in refused.content.decode()) == (422, True)
+    assert f'data-live-page="/runs/{run.pk}/?page=2"' in refused.content.decode()
     assert client.post(form, {"items": ["s25"], "choice": "done"})["Location"] == f"/runs/{run.pk}/?page=2"
 
 
@@ -133,3 +135,20 @@ def test_a_resume_that_meets_somebody_else_is_told_in_place(run: Run, person: Us
     client = browse(person)
     resuming.pause(run.pk, actor=factories.actor(person), reason="wait")
     assert client.post(f"/runs/{run.pk}/pause/", {"reason": "me, too"}).status_code == 409
+
+
+UNTITLED = """
+  - {id: one, uses: http.request, with: {connection: c, method: POST}}
+  - {id: rest, kind: wait, for: 1h}
+"""
+
+
+def test_a_step_without_a_title_is_called_by_its_id_and_not_by_what_it_calls(
+    project: Project, person: User
+) -> None:
+    actor = factories.actor(person)
+    made = factories.runbook(project, "untitled", text=f"{HEAD}steps:{UNTITLED}")
+    run = runs.start(made, inputs={}, actor=actor).run
+    assert StepRun.objects.get(run=run, node="one").title == "one"
+    stopping.stop(run.pk, actor=actor, how="hand_over", reason="by hand")
+    assert [item.title for item in checklist.checklist(run.pk, actor)] == ["one", "rest"]

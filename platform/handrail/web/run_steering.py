@@ -172,7 +172,9 @@ def _done(
         act()
     except HandrailError as error:
         typed = _text(request, "reason") or _text(request, "note")
-        context = {**run_context(request, actor, queries.run_visible_to(actor, run_id)), "reason": typed}
+        ticked = [*request.POST.getlist("items"), *request.POST.getlist("steps")]
+        shown_now = run_context(request, actor, queries.run_visible_to(actor, run_id))
+        context = {**shown_now, "reason": typed, "ticked": ticked}
         return shown(request, "web/runs/run.html", context, refusal=error)
     messages.success(request, told)
     number = request.GET.get("page", "")

@@ -234,7 +234,7 @@ def test_a_pause_needs_a_reason_and_is_refused_where_it_means_nothing(
 def test_the_preview_says_what_each_way_would_do(stage: Stage, calls: type[Scripted]) -> None:
     run = paused_after(stage, calls, UNDOABLE, "b", rest=FINALLY)
     preview = stopping.preview_stop(run.pk, stage.actor)
-    assert preview.reversible == ["test.call", "test.call"]
+    assert preview.reversible == ["b", "a"]
     assert [choice.how for choice in preview.choices] == ["freeze", "cancel", "undo", "hand_over"]
     assert [bool(choice.refusal) for choice in preview.choices] == [True, False, False, False]
     assert "2 done steps are undone, the last one first" in preview.choices[2].words

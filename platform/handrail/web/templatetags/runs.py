@@ -11,7 +11,7 @@ from django import template
 
 from runbooks import queries
 from runbooks.execution.switching import place_in_words
-from runbooks.models import KillSwitch, Run
+from runbooks.models import KillSwitch, Run, StepRun
 
 register = template.Library()
 
@@ -26,6 +26,12 @@ def at(mapping: Mapping[Any, Any], key: object) -> Any:
 def took(end: datetime | None, start: datetime | None) -> timedelta | None:
     """The time between two instants; None while one is missing."""
     return end - start if end is not None and start is not None else None
+
+
+@register.filter
+def step_name(row: StepRun) -> str:
+    """What people call a step of a run, with its item: ``Shift traffic, item 3``."""
+    return queries.step_in_words(row)
 
 
 @register.filter
