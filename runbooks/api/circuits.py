@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from handrail.shared.rest.fields import Body, Query, Text
+from handrail.shared.rest.fields import Body, Choice, Query, Text
 from handrail.shared.rest.schema import PAGING
 from handrail.shared.rest.views import Endpoint
 from runbooks import circuits
@@ -20,7 +20,7 @@ class CircuitFilters(Query):
     """The filters of the list."""
 
     project = serializers.CharField(required=False, help_text="The slug of a project.")
-    state = serializers.ChoiceField(Circuit.State.choices, required=False)
+    state = Choice(Circuit.State.choices, required=False)
 
 
 class CircuitShape(serializers.ModelSerializer[Circuit]):

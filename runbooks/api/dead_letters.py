@@ -18,7 +18,7 @@ from handrail.letters.queries import letter_visible_to, letters_visible_to
 from handrail.shared.clock import now
 from handrail.shared.errors import Forbidden
 from handrail.shared.links import dead_letter_url
-from handrail.shared.rest.fields import Body, Id, Query, Text
+from handrail.shared.rest.fields import Body, Choice, Id, Query, Text
 from handrail.shared.rest.schema import PAGING
 from handrail.shared.rest.views import Endpoint, one_of
 from runbooks import dead_letters
@@ -30,8 +30,8 @@ class DeadLetterFilters(Query):
     """The filters of the list."""
 
     project = serializers.CharField(required=False, help_text="The slug of a project.")
-    kind = serializers.ChoiceField(DeadLetter.Kind.choices, required=False)
-    state = serializers.ChoiceField(DeadLetter.State.choices, required=False)
+    kind = Choice(DeadLetter.Kind.choices, required=False)
+    state = Choice(DeadLetter.State.choices, required=False)
     owner = serializers.CharField(required=False, help_text="`me`, `nobody`, or a username.")
 
 

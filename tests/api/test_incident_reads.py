@@ -79,6 +79,20 @@ def test_a_wrong_parameter_is_refused_in_words(client: Client, query: str) -> No
     assert answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("runs/?state=open", "state: This is not one of: pending, running, waiting, paused,"),
+        ("incidents/?severity=HUGE", "severity: This is not one of: SEV1, SEV2, SEV3, SEV4."),
+        ("runs/?cursor=zzz", "This cursor is not one of ours: follow next or previous"),
+    ],
+)
+def test_what_would_be_right_is_said(client: Client, query: str, words: str) -> None:
+    answer = client.get(f"/api/v1/{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert answer.json()["detail"].startswith(words)
+
+
 def test_runs_and_approvals_of_an_incident(client: Client, project: Project) -> None:
     incident = factories.incident(project)
     run = factories.run(factories.runbook(project), incident=incident, outcome={"recovered": True})

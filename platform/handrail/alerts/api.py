@@ -20,7 +20,7 @@ from handrail.alerts.queries import alerts_visible_to, deliveries_visible_to, so
 from handrail.shared.actors import Actor
 from handrail.shared.errors import NotFound
 from handrail.shared.links import alert_url
-from handrail.shared.rest.fields import Body, Query, Text
+from handrail.shared.rest.fields import Body, Choice, Query, Text
 from handrail.shared.rest.schema import PAGING
 from handrail.shared.rest.views import Endpoint, one_of
 
@@ -39,7 +39,7 @@ class DeliveryFilters(Query):
     """The filters of the list."""
 
     source = cast("Any", serializers.UUIDField(required=False))
-    verdict = serializers.ChoiceField(Delivery.Verdict.choices, required=False)
+    verdict = Choice(Delivery.Verdict.choices, required=False)
 
 
 class AlertShape(serializers.ModelSerializer[Alert]):

@@ -17,7 +17,7 @@ class ApprovalFilters(Query):
     project = serializers.CharField(required=False, help_text="The slug of a project.")
     incident = serializers.UUIDField(required=False)
     run = serializers.UUIDField(required=False)
-    state = serializers.ChoiceField(Approval.State.choices, required=False)
+    state = Choice(Approval.State.choices, required=False)
 
 
 class VoteShape(serializers.ModelSerializer[Vote]):

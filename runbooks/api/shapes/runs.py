@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from handrail.shared.links import run_url
-from handrail.shared.rest.fields import Body, Id, Number, Query, Text
+from handrail.shared.rest.fields import Body, Choice, Id, Number, Query, Text
 from runbooks.api.shapes.steps import StepShape
 from runbooks.models import Run
 
@@ -21,7 +21,7 @@ class RunFilters(Query):
     incident = serializers.UUIDField(required=False)
     runbook = serializers.CharField(required=False, help_text="The slug of a runbook.")
     parent_run = serializers.UUIDField(required=False, help_text="The run whose steps started them.")
-    state = serializers.ChoiceField(Run.State.choices, required=False)
+    state = Choice(Run.State.choices, required=False)
 
 
 class RunShape(serializers.ModelSerializer[Run]):

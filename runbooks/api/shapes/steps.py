@@ -19,7 +19,7 @@ class StepFilters(Query):
     """The filters of the list."""
 
     node = serializers.CharField(required=False, help_text="The id of a step, or of a loop for its items.")
-    state = serializers.ChoiceField(StepRun.State.choices, required=False)
+    state = Choice(StepRun.State.choices, required=False)
 
 
 class AttemptShape(serializers.ModelSerializer[StepAttempt]):

@@ -16,8 +16,8 @@ class IncidentFilters(Query):
 
     open = serializers.BooleanField(required=False, help_text="Only open ones, or only those that are over.")
     project = serializers.CharField(required=False, help_text="The slug of a project.")
-    severity = serializers.ChoiceField(_SEVERITIES, required=False)
-    status = serializers.ChoiceField(Incident.Status.choices, required=False)
+    severity = Choice(_SEVERITIES, required=False)
+    status = Choice(Incident.Status.choices, required=False)
     service = serializers.CharField(required=False, help_text="The slug of a service.")
 
 

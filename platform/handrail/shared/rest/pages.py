@@ -59,7 +59,10 @@ class Pages(pagination.CursorPagination):
         given = request.query_params.get("cursor", "")
         if len(given) > 500:
             raise _unreadable()
-        cursor = super().decode_cursor(request)
+        try:
+            cursor = super().decode_cursor(request)
+        except NotFound as error:
+            raise _unreadable() from error
         if cursor is not None and cursor.position is not None:
             _check_position(str(cursor.position))
         return cursor
