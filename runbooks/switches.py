@@ -16,7 +16,9 @@ from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Invalid, NotFound
 from runbooks.execution.switching import code_of, place_in_words
 from runbooks.execution.waking import wake_runs, wake_steps
-from runbooks.models import KillSwitch, Runbook
+from runbooks.language.problems import nearest
+from runbooks.models import KillSwitch, Runbook, StepRun
+from runbooks.steps import registry
 
 Level = KillSwitch.Level
 LONGEST_REASON = 500
@@ -104,6 +106,7 @@ def _checked(place: Place) -> Place:
     if place.level not in Level.values:
         raise Invalid(f"A level is one of {', '.join(Level.values)}, not {place.level!r}.")
     subject = place.subject.strip()
+    _refuse_what_would_not_count(place, subject)
     if place.level == Level.INSTALLATION:
         return Place(Level.INSTALLATION)
     if place.level == Level.PROJECT:
@@ -117,7 +120,36 @@ def _checked(place: Place) -> Place:
     if not subject or len(subject) > LONGEST_SUBJECT:
         what = "action type, such as ssh.run" if place.level == Level.ACTION else "target, as runs show it"
         raise Invalid(f"Name the {what} (at most {LONGEST_SUBJECT} characters).")
+    if place.level == Level.ACTION:
+        _check_action(subject)
     return Place(place.level, place.project, None, subject)
+
+
+def _refuse_what_would_not_count(place: Place, subject: str) -> None:
+    """Whoever names more than the level takes would hold back more, or other things, than they say."""
+    if place.runbook is not None and place.level != Level.RUNBOOK:
+        raise Invalid(
+            "Only the level 'runbook' takes a runbook: choose that level, or leave the runbook out."
+        )
+    if place.project is not None and place.level == Level.INSTALLATION:
+        raise Invalid(
+            "The level 'installation' is about all projects: leave the project out, or choose 'project'."
+        )
+    if place.runbook is not None and place.project not in (None, place.runbook.project):
+        raise Invalid("The runbook is one of another project: choose its own, or leave the project out.")
+    if subject and place.level not in (Level.ACTION, Level.TARGET):
+        raise Invalid("Only an action type or a target is named so: choose its level, or leave the name out.")
+
+
+def _check_action(name: str) -> None:
+    """A misspelt action type would look held and hold nothing. Raises Invalid."""
+    if registry.is_known(name) or StepRun.objects.filter(action=name).exists():
+        return
+    near = nearest(name, registry.specs())
+    hint = (
+        f" Did you mean {near!r}?" if near else " The actions are listed in the reference, such as ssh.run."
+    )
+    raise Invalid(f"There is no action type {name!r} here.{hint}")
 
 
 def _may_switch(actor: Actor, project: Project | None) -> None:

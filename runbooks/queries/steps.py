@@ -32,12 +32,16 @@ MOST_LOG_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """One entry of a step's history, in words. ``n`` is its place in the run's history."""
+    """One entry of a step's history, in words. ``n`` is its place in the run's history.
+
+    ``target``: what a call that began acts upon, as kill switches and limits name it.
+    """
 
     n: int
     at: datetime
     words: str
     detail: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +305,7 @@ def _in_words(event: RunEvent, node: str) -> StepEvent:
         words = f"skipped by {data['by']}"
     if event.type == "step.decided":
         words = f"decided: {data.get('choice', '')}, by {data.get('by', '')}"
-    return StepEvent(event.n, event.at, f"{role}{words}", str(detail or ""))
+    return StepEvent(event.n, event.at, f"{role}{words}", str(detail or ""), str(data.get("target") or ""))
 
 
 def definition_or_none(run: Run) -> Runbook | None:

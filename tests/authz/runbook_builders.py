@@ -89,7 +89,7 @@ def _circuit_verb(world: World, asker: User | None, own: bool) -> Parameters:
 def _switch(world: World, asker: User | None, own: bool) -> Parameters:
     """A kill switch of the project that is on."""
     operator = factories.actor(factories.person(roles={world.project: "operator"}))
-    place = switches.Place("action", world.project, None, factories.unique("shell.run"))
+    place = switches.Place("target", world.project, None, factories.unique("db-7"))
     return {"switch_id": switches.turn_on(place, actor=operator, reason="it fails").pk}
 
 

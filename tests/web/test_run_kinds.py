@@ -87,6 +87,17 @@ def test_a_step_to_which_some_items_never_came_does_not_go_on_when_the_loop_is_o
     assert states["check"][0] == "succeeded", states
 
 
+def test_a_step_shows_its_target_as_a_kill_switch_names_it(
+    client: Client, stage: Stage, calls: type[Scripted]
+) -> None:
+    calls.reached = "db-7"
+    run = stage.start(stage.publish("- {id: act, uses: test.call}"))
+    stage.drive(run)
+    calls.reached = "test"
+    assert "<dt>Target</dt>" in page(client, run, "act")
+    assert 'data-copy="db-7"' in page(client, run, "act")
+
+
 ASKING = """
 - id: ask
   kind: approval

@@ -184,6 +184,7 @@ def _details(found: Run, view: StepView) -> dict[str, Any]:
     """The chosen step: inputs, outputs, error with advice, attempts, history, log."""
     row = view.row
     lines = queries.log_of(row) if row is not None else []
+    history = queries.history_of(found, view.node) if row is not None else []
     return {
         "view": view,
         "row": row,
@@ -197,7 +198,8 @@ def _details(found: Run, view: StepView) -> dict[str, Any]:
         "error": row.error if row is not None else None,
         "advice": queries.what_to_do(row.error) if row is not None else "",
         "skipped": queries.why_skipped(view),
-        "history": queries.history_of(found, view.node) if row is not None else [],
+        "history": history,
+        "target": next((event.target for event in reversed(history) if event.target), ""),
         "lines": [
             {"n": line.n, "text": line.text, "tone": "error" if line.stream == "stderr" else ""}
             for line in lines

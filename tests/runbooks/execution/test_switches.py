@@ -170,6 +170,27 @@ def test_a_switch_that_makes_no_sense_is_refused_in_words(stage: Stage, owner: A
             switches.turn_on(place, actor=stage.actor, reason=reason)
 
 
+def test_what_a_level_would_not_take_into_account_is_refused(
+    stage: Stage, made: Runbook, owner: Actor
+) -> None:
+    elsewhere = factories.project("elsewhere")
+    for place, words in (
+        (Place("action", None, made, "noop"), "takes a runbook"),
+        (Place("project", stage.project, made), "takes a runbook"),
+        (Place("installation", stage.project), "about all projects"),
+        (Place("runbook", elsewhere, made), "another project"),
+        (Place("project", stage.project, None, "noop"), "leave the name out"),
+    ):
+        with pytest.raises(Invalid, match=words):
+            switches.turn_on(place, actor=owner, reason="x")
+    assert not KillSwitch.objects.exists()
+
+
+def test_an_action_type_that_is_not_there_is_refused_with_the_one_that_was_meant(stage: Stage) -> None:
+    with pytest.raises(Invalid, match=r"no action type 'htp.request' here. Did you mean 'http.request'\?"):
+        switches.turn_on(Place("action", stage.project, None, "htp.request"), actor=stage.actor, reason="x")
+
+
 def test_what_is_on_is_not_turned_on_twice_and_off_only_once(stage: Stage) -> None:
     place = Place("project", stage.project)
     switch = switches.turn_on(place, actor=stage.actor, reason="one")
