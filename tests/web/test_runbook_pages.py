@@ -185,6 +185,7 @@ def test_a_draft_with_problems_is_not_offered_for_publishing(scene: Scene, brows
     )
     page = browse(scene.admin).get(f"{ADDRESS}publish/").content.decode()
     assert "The draft has 1 problem to mend first" in page
+    assert "Did you mean &#x27;noop&#x27;?" in page
     assert "Publish v2" not in page
 
 

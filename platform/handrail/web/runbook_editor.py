@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -16,7 +17,7 @@ from handrail.web.completions import completions
 from handrail.web.pages import after, page, shown
 from handrail.web.source_diff import source_diff
 from runbooks import queries, versions
-from runbooks.language import Parsed
+from runbooks.language.problems import Problem
 from runbooks.models import Runbook
 
 STARTER = """\
@@ -97,7 +98,7 @@ def validate(request: HttpRequest, actor: Actor, project: str = "", slug: str = 
         graph_html = render_to_string(
             "web/runbooks/live_graph.html", {"graph": queries.definition_graph(parsed.runbook)}
         )
-    return JsonResponse({"problems": _problems(parsed), "graph_html": graph_html})
+    return JsonResponse({"problems": problems_in_words(parsed.problems), "graph_html": graph_html})
 
 
 @page("POST")
@@ -140,13 +141,14 @@ def _editor(source: str, project: Project | None = None) -> dict[str, Any]:
     parsed = versions.check(source, project)
     return {
         "source": source,
-        "problems": _problems(parsed),
+        "problems": problems_in_words(parsed.problems),
         "graph": queries.definition_graph(parsed.runbook) if parsed.runbook is not None else None,
         "completions": completions(),
     }
 
 
-def _problems(parsed: Parsed) -> list[dict[str, Any]]:
+def problems_in_words(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Problems for ``web/runbooks/problems.html`` and the editor, with what was probably meant as a question."""
     return [
         {
             "line": problem.line,
@@ -158,7 +160,7 @@ def _problems(parsed: Parsed) -> list[dict[str, Any]]:
             "suggestion": f"Did you mean {problem.suggestion!r}?" if problem.suggestion else "",
             "severity": problem.severity,
         }
-        for problem in parsed.problems
+        for problem in problems
     ]
 
 

@@ -11,6 +11,7 @@ from handrail.accounts.permissions import Permission, allows
 from handrail.shared.actors import Actor
 from handrail.shared.errors import Conflict, HandrailError
 from handrail.web.pages import after, page, shown
+from handrail.web.runbook_editor import problems_in_words
 from handrail.web.runbook_version import changes_between, definition_or_none
 from handrail.web.source_diff import source_diff
 from runbooks import queries, versions
@@ -45,7 +46,7 @@ def _context(actor: Actor, found: Runbook) -> dict[str, Any]:
         "runbook": found,
         "draft": draft,
         "number": (newest or 0) + 1,
-        "problems": parsed.errors if parsed is not None else (),
+        "problems": problems_in_words(parsed.errors) if parsed is not None else [],
         "same": live is not None and parsed is not None and parsed.digest == live.digest,
         "changes": changes_between(definition_or_none(live), parsed.runbook if parsed is not None else None),
         "lines": source_diff(live.source if live is not None else "", draft.source)
