@@ -155,6 +155,7 @@ def test_a_declaration_without_a_title_is_told_so_in_place(night: Evening, brows
 def test_whoever_only_looks_may_not_declare(night: Evening, browse: Browse) -> None:
     assert browse(night.vera).get("/incidents/new/").status_code == 403
     assert "Declare an incident" not in text_of(browse(night.vera), "/incidents/")
+    assert 'href="/incidents/new/"' not in text_of(browse(night.vera), "/")
 
 
 # --- one incident ----------------------------------------------------------------------------

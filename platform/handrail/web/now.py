@@ -94,6 +94,7 @@ def now(request: HttpRequest, actor: Actor) -> HttpResponse:
         "now": situation,
         "quiet": not (situation.needs or situation.incidents or situation.going or situation.failed),
         "first_steps": not Incident.objects.filter(project__in=projects).exists(),
+        "may_declare": visible_projects(actor, Permission.RESPOND).exists(),
         "operated": visible_projects(actor, Permission.OPERATE).first(),
         "several_projects": projects[1:2].exists(),
         "first_alert": FIRST_ALERT.format(base=settings.BASE_URL),
