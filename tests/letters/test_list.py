@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.db import connection, transaction
@@ -300,6 +301,22 @@ def test_what_is_refused_is_told_on_the_page_with_the_ticks_kept(project: Projec
     assert f'id="letter-{letter.pk}" aria-label="Choose: {letter.what}" checked' in answer.content.decode()
     nothing = client.post("/dead-letters/act/", {"act": "retry", "letter": "nonsense"})
     assert nothing.status_code == 422
+
+
+def test_the_other_pages_of_a_list_are_reached_from_one_that_refused_a_form(project: Project) -> None:
+    for _ in range(26):
+        factories.dead_letter(project)
+    client = client_of(project, "operator")
+    page = client.post(
+        "/dead-letters/act/",
+        {"act": "discard", "which": "fitting", "reason": "", "state": "open", "csrfmiddlewaretoken": "t"},
+    )
+    assert page.status_code == 422
+    older = re.search(r'rel="next" href="([^"]+)"', page.content.decode())
+    assert older is not None
+    assert older[1].startswith("/dead-letters/?state=open")
+    assert "csrfmiddlewaretoken" not in older[1]
+    assert client.get(older[1].replace("&amp;", "&")).status_code == 200
 
 
 def test_a_letter_shows_what_was_received_as_text(project: Project) -> None:

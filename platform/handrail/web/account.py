@@ -142,7 +142,7 @@ def unlink(request: HttpRequest, identity_id: uuid.UUID) -> HttpResponse:
 def _page(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpResponse:
     user = _person(request)
     at = now()
-    tokens = by_birth(request, queries.tokens_of(user).filter(revoked_at=None))
+    tokens = by_birth(request, queries.tokens_of(user).filter(revoked_at=None), here="/account/")
     shown = {
         "account": user,
         "tokens": tokens.rows,

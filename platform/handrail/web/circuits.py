@@ -50,7 +50,7 @@ def _listed(request: HttpRequest, actor: Actor, refusal: HandrailError | None = 
     show = "all" if request.GET.get("show") == "all" else "open"
     rows = circuits.circuits_visible_to(actor)
     not_closed = rows.exclude(state=Circuit.State.CLOSED)
-    listed = by_birth(request, rows if show == "all" else not_closed)
+    listed = by_birth(request, rows if show == "all" else not_closed, here="/circuits/")
     waiting = circuits.held_by(list(listed.rows))
     operated = set(visible_projects(actor, Permission.OPERATE).values_list("pk", flat=True))
     context = {

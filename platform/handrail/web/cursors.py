@@ -23,11 +23,13 @@ class Shown(Generic[Row]):
     older_url: str = ""
 
 
-def by_birth(request: HttpRequest, rows: QuerySet[Row], size: int = 25) -> Shown[Row]:
+def by_birth(request: HttpRequest, rows: QuerySet[Row], size: int = 25, *, here: str = "") -> Shown[Row]:
     """The page that the request asks for, of rows whose ids are UUIDv7: ids sort by birth.
 
     ``?before=ID`` is the page after that row, ``?after=ID`` the page before it; nonsense is the first page.
+    ``here``: the page's own address, where it also answers forms that it refuses: theirs answer no GET.
     """
+    place = here if request.method == "POST" else ""
     before, after = _id(request.GET.get("before")), _id(request.GET.get("after"))
     if after is not None:
         found = list(reversed(rows.filter(pk__gt=after).order_by("pk")[: size + 1]))
@@ -42,8 +44,8 @@ def by_birth(request: HttpRequest, rows: QuerySet[Row], size: int = 25) -> Shown
         return Shown([])
     return Shown(
         found,
-        _address(request, after=str(found[0].pk)) if more_newer else "",
-        _address(request, before=str(found[-1].pk)) if more_older else "",
+        place + _address(request, after=str(found[0].pk)) if more_newer else "",
+        place + _address(request, before=str(found[-1].pk)) if more_older else "",
     )
 
 

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -89,7 +90,7 @@ def dead_letter_list(request: HttpRequest, actor: Actor) -> HttpResponse:
 def _list_context(request: HttpRequest, actor: Actor) -> dict[str, object]:
     chosen = Chosen.of(request.GET)
     fitting = chosen.rows(actor)
-    listed = by_birth(request, fitting)
+    listed = by_birth(request, fitting, here="/dead-letters/")
     entries = _entries(listed.rows, actor)
     open_ones = figures(letters_visible_to(actor))
     return {
@@ -241,6 +242,8 @@ def _refused(request: HttpRequest, actor: Actor, error: HandrailError) -> HttpRe
         return shown(
             request, "web/letters/letter.html", {**_letter_context(letter, actor), **typed}, refusal=error
         )
-    request.GET = request.POST
+    # The form's filters alone: its token and its words are not for an address.
+    filters = {name: request.POST.get(name, "") for name in ("state", "kind", "owner", "project")}
+    request.GET = QueryDict(urlencode(filters))
     context = {**_list_context(request, actor), **typed, "here": "/dead-letters/"}
     return shown(request, "web/letters/list.html", context, refusal=error)

@@ -135,7 +135,7 @@ def refusal_seen(request: HttpRequest, actor: Actor, refused_id: uuid.UUID) -> H
 
 def _context(request: HttpRequest, actor: Actor, form: SwitchForm) -> dict[str, Any]:
     visible = switches.switches_visible_to(actor)
-    past = by_birth(request, visible.filter(off_at__isnull=False))
+    past = by_birth(request, visible.filter(off_at__isnull=False), here="/switches/")
     may_operate = visible_projects(actor, Permission.OPERATE).exists()
     operated = set(visible_projects(actor, Permission.OPERATE).values_list("pk", flat=True))
     return {

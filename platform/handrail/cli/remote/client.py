@@ -78,7 +78,7 @@ class Client:
             pass
         wanted = said.lower().replace("-", "")
         if len(wanted) < 4:
-            raise RemoteError(f"{said!r} does not name a {what}: say its id, or the last eight digits of it.")
+            raise RemoteError(f"{said!r} names no {what}: say its id, or the last eight digits of it.")
         found = [
             str(row["id"])
             for row in self.rows(path, params, most=SCAN)
