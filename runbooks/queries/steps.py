@@ -305,7 +305,9 @@ def _in_words(event: RunEvent, node: str) -> StepEvent:
         words = f"skipped by {data['by']}"
     if event.type == "step.decided":
         words = f"decided: {data.get('choice', '')}, by {data.get('by', '')}"
-    return StepEvent(event.n, event.at, f"{role}{words}", str(detail or ""), str(data.get("target") or ""))
+    # Its undoing and its probe may act upon another target.
+    target = str(data.get("target") or "") if not subject else ""
+    return StepEvent(event.n, event.at, f"{role}{words}", str(detail or ""), target)
 
 
 def definition_or_none(run: Run) -> Runbook | None:

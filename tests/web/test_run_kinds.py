@@ -10,9 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from handrail.accounts.models import Project, User
-from runbooks import queries
+from handrail.shared.clock import now
+from runbooks import queries, stopping
 from runbooks.models import Approval, Run, StepRun
-from runbooks.steps.base import Failure
+from runbooks.steps.base import Failure, Success
 from tests import factories
 from tests.runbooks.execution.stage import Scripted, Stage, scripted
 
@@ -96,6 +97,25 @@ def test_a_step_shows_its_target_as_a_kill_switch_names_it(
     calls.reached = "test"
     assert "<dt>Target</dt>" in page(client, run, "act")
     assert 'data-copy="db-7"' in page(client, run, "act")
+
+
+def test_an_undoing_that_failed_says_why_and_what_it_said(
+    client: Client, stage: Stage, calls: type[Scripted]
+) -> None:
+    undoable = "{id: act, uses: test.call, compensate: {uses: test.call}}"
+    run = stage.start(stage.publish(f"- {undoable}\n- {{id: rest, kind: wait, for: 1h}}"))
+    calls.script["act"] = [Success({}), Failure("rejected", "The weight is locked.")]
+    stage.drive(run)
+    stopping.stop(run.pk, actor=stage.actor, how="undo", reason="wrong region")
+    calls.reached = "elsewhere"
+    stage.drive(run)
+    calls.reached = "test"
+    undoing = StepRun.objects.get(run=run, node="act", role="compensate")
+    undoing.log.create(n=1, attempt=1, at=now(), stream="stderr", text="locked by ada")
+    shown = page(client, run, "act")
+    assert ": The weight is locked." in shown
+    assert "locked by ada" in shown
+    assert 'data-copy="test"' in shown, "its own target, not that of its undoing"
 
 
 ASKING = """
@@ -191,7 +211,9 @@ def test_many_items_that_need_somebody_cost_the_page_no_more_queries(
         with CaptureQueriesContext(connection) as asked:
             text = page(client, run)
         assert text.count("Replug db-1.") + text.count("Outcome unknown: Act: db-1") == 1
-        now = client.get("/").content.decode()
-        assert ("cable, item 2”" in now) != ("act, item 2”" in now), "which of them, not the same words twice"
+        first = client.get("/").content.decode()
+        assert ("cable, item 2”" in first) != ("act, item 2”" in first), (
+            "which of them, not the same words twice"
+        )
         counts.append(len(asked))
     assert counts[0] == counts[1]

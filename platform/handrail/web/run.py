@@ -28,7 +28,7 @@ from runbooks.engine.state import key_of
 from runbooks.engine.steering import HAND_OVER
 from runbooks.execution.live import LiveRun, look_into
 from runbooks.execution.switching import CODE, Reach, switches_on
-from runbooks.models import Approval, KillSwitch, Run, StepRun
+from runbooks.models import Approval, KillSwitch, LogLine, Run, StepRun
 from runbooks.queries import StepView
 from runbooks.queries.files import LARGEST_SHOWN
 from runbooks.queries.manual import asked_of_people
@@ -200,11 +200,15 @@ def _details(found: Run, view: StepView) -> dict[str, Any]:
         "skipped": queries.why_skipped(view),
         "history": history,
         "target": next((event.target for event in reversed(history) if event.target), ""),
-        "lines": [
-            {"n": line.n, "text": line.text, "tone": "error" if line.stream == "stderr" else ""}
-            for line in lines
-        ],
+        "lines": _lines(lines),
+        "undoing_lines": _lines(queries.log_of(view.compensation)) if view.compensation is not None else [],
     }
+
+
+def _lines(lines: Iterable[LogLine]) -> list[dict[str, Any]]:
+    return [
+        {"n": line.n, "text": line.text, "tone": "error" if line.stream == "stderr" else ""} for line in lines
+    ]
 
 
 def _files(found: Run, row: StepRun) -> list[dict[str, Any]]:
