@@ -16,6 +16,7 @@ from functools import partial
 from handrail.alerts import decisions
 from handrail.alerts.hooks import MessageReceived
 from handrail.alerts.models import Alert, Delivery, Source
+from handrail.audit.actions import recorded_last
 from handrail.incidents import timeline
 from handrail.incidents.hooks import ChangeKind, IncidentChange
 from handrail.incidents.models import Incident
@@ -123,12 +124,13 @@ def _consider_all(change: IncidentChange, events: frozenset[str], tell: Callable
     with_alert = names if alert is None else {**names, "alert": alert_names(alert)}
     actor = _actor(change)
     considered = 0
-    for runbook in _live_runbooks(incident.project_id):
-        for trigger in _triggers(runbook, tell):
-            if trigger.on in events:
-                considered += 1
-                known = with_alert if trigger.on == "alert" else names
-                _consider(Occasion(runbook, trigger, actor, known, tell, incident, alert))
+    with recorded_last():
+        for runbook in _live_runbooks(incident.project_id):
+            for trigger in _triggers(runbook, tell):
+                if trigger.on in events:
+                    considered += 1
+                    known = with_alert if trigger.on == "alert" else names
+                    _consider(Occasion(runbook, trigger, actor, known, tell, incident, alert))
     return considered
 
 
@@ -142,11 +144,12 @@ def on_message(received: MessageReceived) -> None:
     actor = _account_of(source, received.actor)
     names: dict[str, Json] = {"webhook": webhook_names(received.message, delivery)}
     considered = 0
-    for runbook in _live_runbooks(source.project_id):
-        for trigger in _triggers(runbook, received.tell):
-            if trigger.on == "webhook":
-                considered += 1
-                _consider(Occasion(runbook, trigger, actor, names, received.tell, delivery=delivery))
+    with recorded_last():
+        for runbook in _live_runbooks(source.project_id):
+            for trigger in _triggers(runbook, received.tell):
+                if trigger.on == "webhook":
+                    considered += 1
+                    _consider(Occasion(runbook, trigger, actor, names, received.tell, delivery=delivery))
     if not considered:
         received.tell("Started no runbook: no live runbook of the project has a webhook trigger.")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handrail.accounts.models import Project
-from handrail.audit.actions import AuditObject, record
+from handrail.audit.actions import AuditObject, record, recorded_last
 from handrail.audit.appending import around_n
 from handrail.audit.chain import GENESIS, INSTALLATION, canonical_json, link
 from handrail.audit.entries import entry_of
@@ -40,6 +40,24 @@ def test_an_entry_says_who_what_where_and_through_which_channel(project: Project
     assert (entry.object_type, entry.object_id, entry.object_name) == ("project", str(project.pk), "Shop")
     assert entry.project_id == str(project.pk)
     assert entry.before_digest != entry.after_digest
+
+
+@pytest.mark.django_db
+def test_what_is_recorded_last_comes_in_its_order_when_all_is_done(project: Project) -> None:
+    place = record(SYSTEM, "before", project).n
+    with transaction.atomic(), recorded_last():
+        first = record(SYSTEM, "one", project)
+        with transaction.atomic():
+            record(SYSTEM, "undone", project)
+            transaction.set_rollback(True)
+        with recorded_last():
+            second = record(SYSTEM, "two", project)
+        assert AuditEntry.objects.filter(n__gt=place).count() == 0, (
+            "nobody waits for the end of the chain yet"
+        )
+    assert (first.n, second.n) == (place + 1, place + 2)
+    assert record(SYSTEM, "after", project).n == place + 3
+    assert not AuditEntry.objects.filter(action="undone").exists()
 
 
 @pytest.mark.django_db

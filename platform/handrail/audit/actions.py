@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
@@ -14,6 +16,7 @@ from handrail.audit.models import AuditEntry
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
 from handrail.shared.jsonvalue import JsonValue, storable, storable_text
+from handrail.shared.notes import Note, note, notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,40 @@ def record(
         address=_text(actor.address, 64),
         trace_id=_text(actor.trace_id, 32),
     )
-    append(entry)
+    if _last.get():
+        note(_Recorded(entry))
+    else:
+        append(entry)
     return entry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recorded(Note):
+    """An entry that has no place in the chain yet; forgotten with the savepoint that is rolled back."""
+
+    entry: AuditEntry
+
+
+_last: ContextVar[bool] = ContextVar("recorded_last", default=False)
+
+
+@contextmanager
+def recorded_last() -> Iterator[None]:
+    """Append what is recorded within at the end, in its order: an act of several acts takes all other locks before.
+
+    Inside the transaction, with nothing around it that would commit after an exception.
+    """
+    if _last.get():
+        yield
+        return
+    known = notes(_Recorded)
+    reset = _last.set(True)
+    try:
+        yield
+    finally:
+        _last.reset(reset)
+    for recorded in notes(_Recorded)[len(known) :]:
+        append(recorded.entry)
 
 
 def _named(obj: models.Model) -> AuditObject:

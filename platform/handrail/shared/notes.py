@@ -33,3 +33,8 @@ def last_note(kind: type[N], fits: Callable[[N], bool]) -> N | None:
     """The newest note of a kind that fits."""
     notes = (hook for _, hook, *_ in reversed(connection.run_on_commit) if isinstance(hook, kind))
     return next((one for one in notes if fits(one)), None)
+
+
+def notes(kind: type[N]) -> list[N]:
+    """All of a kind, the oldest first."""
+    return [hook for _, hook, *_ in connection.run_on_commit if isinstance(hook, kind)]

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -14,11 +15,12 @@ from django.test import override_settings
 from handrail.accounts.actions import remove_role
 from handrail.audit.models import AuditEntry
 from handrail.incidents import timeline
+from handrail.incidents.actions import open_incident
 from handrail.incidents.models import TimelineEvent
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, HandrailError, Invalid
 from handrail.shared.ids import short
-from runbooks import admitting, refusals, runs
+from runbooks import admitting, refusals, runs, triggers
 from runbooks.execution import live
 from runbooks.matters import Matter
 from runbooks.models import RefusedStart, Run, Runbook, StepRun
@@ -281,14 +283,6 @@ def test_who_starts_a_run_in_an_incident_never_waits_for_an_alert_that_waits_for
             made, inputs={}, actor=stage.actor, incident=incident, automatic=limit == "loop"
         ).run
 
-    def somebody_waits() -> bool:
-        waiting = (
-            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(waiting)
-            return bool(cursor.fetchall())
-
     found: list[object] = []
     other = threading.Thread(target=lambda: found.extend(at_once([start])))
     with transaction.atomic():
@@ -311,6 +305,46 @@ def test_a_start_that_was_put_off_is_not_replaced_before_its_time_and_replaces_t
     ago(put_off, start_at=database_now(), look_at=database_now())
     admitting.admit_due()
     assert [state(run) for run in (now, put_off)] == ["cancelled", "waiting"]
+
+
+def somebody_waits() -> bool:
+    """Whether a connection of PostgreSQL waits for a lock."""
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with connection.cursor() as cursor:
+        cursor.execute(waiting)
+        return bool(cursor.fetchall())
+
+
+def test_what_starts_two_runbooks_never_waits_for_who_starts_one_of_them_and_waits_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that both do is recorded in one chain: its end is locked after the keys."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    opened = "triggers: [{id: opened, on: incident}]\n"
+    policy = "concurrency: {key: all, limit: 5}"
+    stage.publish(WAITS, slug="a-first", rest=opened)
+    second = stage.publish(WAITS, slug="b-second", rest=opened + policy)
+    found: list[object] = []
+    person = threading.Thread(target=lambda: found.extend(at_once([lambda: stage.start(second)])))
+    act = triggers._act
+
+    def acted(*args: Any, **more: Any) -> None:
+        act(*args, **more)
+        if not person.ident:
+            person.start()
+            until(lambda: somebody_waits() or bool(found))
+
+    monkeypatch.setattr(triggers, "_act", acted)
+    incident = open_incident(stage.project, title="It is slow", actor=stage.actor)
+    person.join()
+    assert [type(one) for one in found] == [Run]
+    assert list(
+        Run.objects.filter(incident=incident).values_list("runbook__slug", flat=True).order_by("pk")
+    ) == [
+        "a-first",
+        "b-second",
+    ]
 
 
 # --- rates and loops -----------------------------------------------------------------------------
