@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from typing import ClassVar, Generic, TypeVar
 
 from handrail.accounts.models import Project
+from handrail.shared.jsonvalue import shallow
 from handrail.vault.redaction import Redactor
 from runbooks.language.actions import ActionSpec
 from runbooks.language.definition import Json
+from runbooks.language.expressions import MAX_DATA_DEPTH
 
 InputsT = TypeVar("InputsT")
 
@@ -134,6 +136,12 @@ class Action(ABC, Generic[InputsT]):
         return call.execute(context)
 
 
+def _clean(outputs: dict[str, Json], redactor: Redactor) -> dict[str, Json]:
+    """Without secrets, and without what lies so deep that no expression reads it: Python itself would not."""
+    near = shallow(outputs, MAX_DATA_DEPTH)
+    return redactor.mapping(near) if isinstance(near, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[InputsT]):
     """An action with its typed inputs: what the worker previews and executes without knowing the type."""
@@ -158,9 +166,9 @@ class Call(Generic[InputsT]):
 
         outcome = self.action.execute(self.inputs, replace(context, log=log))
         if isinstance(outcome, Success):
-            return Success(context.redactor.mapping(outcome.outputs))
+            return Success(_clean(outcome.outputs, context.redactor))
         return replace(
             outcome,
             message=context.redactor.text(outcome.message),
-            outputs=context.redactor.mapping(outcome.outputs),
+            outputs=_clean(outcome.outputs, context.redactor),
         )

@@ -27,6 +27,18 @@ def storable(value: JsonValue) -> JsonValue:
     return value
 
 
+def shallow(value: JsonValue, deepest: int) -> JsonValue:
+    """The same value, in which whatever lies deeper than ``deepest`` mappings and lists is null."""
+    match value:
+        case str():
+            return value
+        case Mapping():
+            return {key: shallow(item, deepest - 1) for key, item in value.items()} if deepest else None
+        case list() | tuple():
+            return [shallow(item, deepest - 1) for item in value] if deepest else None
+    return value
+
+
 def storable_text(text: str) -> str:
     """Text that PostgreSQL and SQLite both keep."""
     return (

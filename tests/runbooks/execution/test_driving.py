@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from handrail.accounts.models import Project
@@ -146,6 +148,21 @@ def test_wait_until_samples_until_it_was_true_for_long_enough(stage: Stage, call
     assert run.state == "succeeded"
     words = [event.data["words"] for event in RunEvent.objects.filter(run=run, type="wait.sampled")]
     assert words[:3] == ["3.1 % > 2 %", "1 % < 2 %", "1 % < 2 %"]
+
+
+def test_what_lies_too_deep_in_an_answer_for_anybody_to_read_is_left_out(
+    stage: Stage, calls: type[Scripted]
+) -> None:
+    deep: Json = "here"
+    for _ in range(2_000):
+        deep = [deep]
+    calls.script = {"a": [Success({"deep": deep, "near": 1})]}
+    run = stage.start(stage.publish("- {id: a, uses: test.call}"))
+    stage.drive(run)
+    assert (run.state, states(run)) == ("succeeded", {"a": "succeeded"})
+    outputs = StepRun.objects.get(run=run).outputs
+    assert outputs["near"] == 1
+    assert json.dumps(outputs["deep"]).count("[") == 63
 
 
 def test_large_outputs_are_artifacts_and_come_back_whole(stage: Stage, calls: type[Scripted]) -> None:
