@@ -121,11 +121,17 @@ def lost_standing(approval_id: str) -> str:
     Asked at the gate, inside its transaction; the votes that count no more are marked.
     """
     approval = read(uuid.UUID(approval_id))
-    quorum.read_votes(approval)
+    teams = {vote.pk: vote.teams for vote in quorum.read_votes(approval)}
     lost = quorum.recheck(approval)
-    if not lost or not quorum.missing_votes(approval):
+    if not quorum.missing_votes(approval):
         return ""
-    return f"{' and '.join(f'{vote.user_name} {vote.void_reason}' for vote in lost)}."
+    why = [f"{vote.user_name} {vote.void_reason}" for vote in lost]
+    # Whoever left one of several teams counts on, but a team may be short of its own number.
+    for vote in approval.votes.all():
+        left = {*teams[vote.pk]}.difference(vote.teams).intersection(approval.policy.get("min_per_team", {}))
+        if vote.counts and left:
+            why.append(f"{vote.user_name} is no longer in {' and '.join(sorted(left))}")
+    return f"{' and '.join(why)}." if why else ""
 
 
 def in_words(lost: Iterable[Vote]) -> list[Json]:

@@ -185,6 +185,26 @@ def test_who_left_the_team_since_counts_at_the_gate_only_where_others_are_enough
     assert goes_on or first.reason.startswith(f"{leaver} is no longer among those who are asked")
 
 
+@pytest.mark.parametrize(("left", "goes_on"), [("dba", False), ("leads", True)])
+def test_who_left_one_of_two_teams_counts_at_the_gate_for_the_other_one_only(
+    stage: Stage, project: Project, calls: type[Scripted], left: str, goes_on: bool
+) -> None:
+    steps = STEPS.replace("{min: 1}", "{teams: [dba, leads], min_per_team: {dba: 1}}")
+    run = stage.start(stage.publish(steps, rest=INPUTS), service="checkout")
+    both = factories.person("both", {project: "approver"})
+    for slug in ("dba", "leads"):
+        factories.team(project, slug=slug).members.add(both)
+    approvals.decide(Approval.objects.get().pk, actor=factories.actor(both), decision="approve")
+    remove_member(project.teams.get(slug=left), both, actor=CONSOLE)
+    stage.drive(run)
+    assert bool(calls.calls) is goes_on
+    first = Approval.objects.get(round=1)
+    assert (first.state, first.reason) == (
+        ("approved", "") if goes_on else ("void", "both is no longer in dba.")
+    )
+    assert Vote.objects.get().void_reason == ""
+
+
 def test_a_stale_answer_moves_nothing(project: Project, asked: Run) -> None:
     decide(project, asked, "approve")
     before = history(asked)
