@@ -232,6 +232,8 @@ WAIT_UNTIL = Kind(
 )
 
 _NAME = fields.text("A name.", most=150, least=1)
+_PLACE = fields.text("A channel, a connection, a team or a person.", most=80, least=1)
+"""No name of a Slack channel is longer, and no row of a message keeps a longer one."""
 
 APPROVAL = Kind(
     name="approval",
@@ -259,7 +261,8 @@ APPROVAL = Kind(
         ),
         "inputs": fields.INPUTS,
         "channels": fields.items(
-            "Where it is asked, besides the web.", fields.mapping("For example slack: '#inc'.", _NAME, most=1)
+            "Where it is asked, besides the web.",
+            fields.mapping("For example slack: '#inc'.", _PLACE, most=1),
         ),
         "timeout": fields.duration("How long an answer is awaited."),
         "escalate": fields.items(
@@ -270,7 +273,7 @@ APPROVAL = Kind(
                     "after": fields.duration("After how long."),
                     "to": fields.mapping(
                         "slack: a channel, or @name for a person; pagerduty: a connection; team: who may answer, too.",
-                        _NAME,
+                        _PLACE,
                         most=5,
                     ),
                 },
