@@ -26,7 +26,7 @@ from runbooks.escalating import Escalated
 from runbooks.language.definition import Json
 from runbooks.matters import Matter
 from runbooks.models import Approval, Escalation
-from runbooks.steps.base import ActionContext
+from runbooks.steps.base import ActionContext, Failure
 from runbooks.steps.http import failure_of
 
 CHANNEL = "pagerduty"
@@ -34,6 +34,9 @@ CHANNEL = "pagerduty"
 
 LONGEST_SECONDS = 30.0
 """For one event; below the outbox's lease."""
+
+LIMITED_SECONDS = 30.0
+"""After a rate limit that does not say for how long."""
 
 LONGEST_SUMMARY = 1024
 FIRST = 0
@@ -103,8 +106,16 @@ def send(message: OutboxMessage, dialer: Dialer | None = None) -> None:
         failure = failure_of(error)
         raise (Retry(error.message) if failure.retryable else Undeliverable(error.message)) from error
     except Refused as refusal:
-        failed = refusal.failure
-        raise (Retry(failed.message) if failed.retryable else Undeliverable(failed.message)) from refusal
+        raise _refused(refusal.failure) from refusal
+
+
+def _refused(failed: Failure) -> Retry | Undeliverable:
+    """Later, when PagerDuty says so; its rate limit is nobody's failure. Or never."""
+    if not failed.retryable:
+        return Undeliverable(failed.message)
+    limited = failed.code == "rate_limited"
+    wait = failed.retry_after or (LIMITED_SECONDS if limited else None)
+    return Retry(failed.message, wait, counts=not limited)
 
 
 def _event(payload: Mapping[str, str]) -> dict[str, Json]:

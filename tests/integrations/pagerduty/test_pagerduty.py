@@ -308,3 +308,20 @@ class TestNotices:
             notices.send(self.message(project, "Look."), dialer)
         with pytest.raises(Undeliverable, match="no connection called"):
             notices.send(self.message(project, "Look.", "nowhere"), dialer)
+
+    @pytest.mark.parametrize(("headers", "wait"), [({"Retry-After": "40"}, 40.0), ({}, 30.0)])
+    def test_its_rate_limit_is_waited_for_and_never_makes_a_dead_letter(
+        self, server: HTTPServer, dialer: Dialer, project: Project, headers: dict[str, str], wait: float
+    ) -> None:
+        server.expect_request("/v2/enqueue").respond_with_data("", status=429, headers=headers)
+        with pytest.raises(Retry) as limited:
+            notices.send(self.message(project, "Look."), dialer)
+        assert (limited.value.after_seconds, limited.value.counts) == (wait, False)
+
+    def test_what_pagerduty_asks_to_wait_in_an_outage_is_waited(
+        self, server: HTTPServer, dialer: Dialer, project: Project
+    ) -> None:
+        server.expect_request("/v2/enqueue").respond_with_data("", status=503, headers={"Retry-After": "7"})
+        with pytest.raises(Retry) as refused:
+            notices.send(self.message(project, "Look."), dialer)
+        assert (refused.value.after_seconds, refused.value.counts) == (7.0, True)
