@@ -14,7 +14,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import SlackResponse
 
 from handrail.outbox.errors import Retry
-from integrations.slack.errors import of_code
+from integrations.slack.errors import RATE_LIMITED, of_code
 
 SEND_SECONDS = 10
 """For what the outbox sends; well below its lease."""
@@ -66,17 +66,17 @@ def request(method: str, arguments: Mapping[str, Any], *, timeout: int = SEND_SE
 def _translated(error: SlackApiError) -> Exception:
     response = error.response
     status = getattr(response, "status_code", 0)
-    if status == 429:
+    if status >= 500:
+        return Retry(f"Slack answered with status {status}.")
+    data = getattr(response, "data", None)
+    code = data.get("error") if isinstance(data, dict) else None
+    if status == 429 or code in RATE_LIMITED:
         return Retry(
             "Slack asks to wait (rate limit).",
             _wait(getattr(response, "headers", {})),
             counts=False,
             holds_lane=True,
         )
-    if status >= 500:
-        return Retry(f"Slack answered with status {status}.")
-    data = getattr(response, "data", None)
-    code = data.get("error") if isinstance(data, dict) else None
     if not isinstance(code, str):
         return Retry(f"Slack's answer (status {status}) is not one of its API's.")
     return of_code(code)

@@ -50,7 +50,12 @@ _TRANSIENT = {
     "request_timeout",
     "team_added_to_org",
     "accesslimited",
+    "message_limit_exceeded",
+    "update_failed",
 }
+
+RATE_LIMITED = {"ratelimited", "rate_limited"}
+"""Mostly with status 429, but the lists of errors have them as codes, too."""
 
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 VIEW_GONE = {"not_found", "expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id", "hash_conflict"}

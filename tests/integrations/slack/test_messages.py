@@ -86,8 +86,16 @@ def test_a_deleted_message_is_posted_anew(fake: Server, approval: Approval, lin:
     assert SlackMessage.objects.get().ts == message.ts
 
 
-def test_a_rate_limit_becomes_a_due_time(fake: Server, approval: Approval) -> None:
-    fake.slack.limits.faults["chat.postMessage"] = Fault(status=429, retry_after=30)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=429, retry_after=30),
+        Fault(error="ratelimited"),
+        Fault(error="rate_limited"),
+    ],
+)
+def test_a_rate_limit_becomes_a_due_time(fake: Server, approval: Approval, fault: Fault) -> None:
+    fake.slack.limits.faults["chat.postMessage"] = fault
     before = database_now()
     with transaction.atomic():
         on_approval_changed(approval)
@@ -104,6 +112,7 @@ def test_a_rate_limit_becomes_a_due_time(fake: Server, approval: Approval) -> No
         (Fault(error="channel_not_found"), "dead", "create it, or invite the app there"),
         (Fault(error="invalid_auth"), "pending", "set HANDRAIL_SLACK_BOT_TOKEN"),
         (Fault(status=503), "pending", "status 503"),
+        (Fault(error="message_limit_exceeded"), "pending", "message_limit_exceeded"),
         (Fault(error="something_new"), "dead", "something_new"),
     ],
 )
