@@ -116,7 +116,7 @@ def _digest(message: Message) -> str:
 
 def _send_post(payload: dict[str, Any]) -> None:
     """A text of a runbook, escaped: values of alerts in it must not mention or deceive."""
-    text = cut_escaped(payload["text"], 3500)
+    text = cut_escaped(payload["text"], 3500, keep_lines=payload.get("lines", False))
     call("chat.postMessage", {"channel": payload["channel"], "text": text, "unfurl_links": False})
 
 

@@ -22,9 +22,9 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def literal(text: str) -> str:
+def literal(text: str, *, keep_lines: bool = False) -> str:
     """Printable, escaped, and without the power of ``*``, ``_``, ``~`` and backticks to change how it looks."""
-    return escape(_MARK_AT_WORD_EDGE.sub("\\g<0>\u200b", printable(text)))
+    return escape(_MARK_AT_WORD_EDGE.sub("\\g<0>\u200b", printable(text, keep_lines=keep_lines)))
 
 
 def code_block(lines: list[str]) -> str:
@@ -38,15 +38,15 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + ELLIPSIS
 
 
-def cut_escaped(text: str, limit: int) -> str:
+def cut_escaped(text: str, limit: int, *, keep_lines: bool = False) -> str:
     """The literal form of as much of ``text`` as fits into ``limit`` characters after escaping."""
-    shown = literal(text)
+    shown = literal(text, keep_lines=keep_lines)
     if len(shown) <= limit:
         return shown
     kept: list[str] = []
     room = limit - len(ELLIPSIS)
     for char in text:
-        piece = literal(char)
+        piece = literal(char, keep_lines=keep_lines)
         room -= len(piece)
         if room < 0:
             break

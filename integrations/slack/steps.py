@@ -92,12 +92,13 @@ class SlackPost(Action[SlackPostInputs]):
         if context.cancelled():
             return Failure("cancelled", "The run was stopped before the message was handed over.")
         key = f"slack:post:{context.idempotency_key}"[:200]
+        text = context.redactor.text(inputs.text)[:MAX_TEXT]
         with transaction.atomic():
             message = OutboxMessage.objects.filter(dedupe_key=key).first() or enqueue(
                 CHANNEL,
                 "post",
                 key,
-                {"channel": inputs.channel, "text": context.redactor.text(inputs.text)[:MAX_TEXT]},
+                {"channel": inputs.channel, "text": text, "lines": True},
                 project=context.project,
                 destination=inputs.channel,
             )

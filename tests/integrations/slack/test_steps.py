@@ -52,6 +52,14 @@ def test_it_leaves_through_the_outbox_redacted_and_literal(fake: Server, project
     assert "hunter2" not in message.text
 
 
+def test_what_the_runbook_writes_in_lines_is_shown_in_lines(fake: Server, project: Project) -> None:
+    report: dict[str, Json] = {"channel": "#inc-payments", "text": "Contained:\n- traffic\n- *db*\u2028\n"}
+    SlackPost().run(report, context(project))
+    deliver()
+    [message] = fake.slack.workspace.messages
+    assert message.text == "Contained:\n- traffic\n- *\u200bdb*\u200b\\u2028\n"
+
+
 def test_a_repeated_attempt_posts_nothing_more(fake: Server, project: Project) -> None:
     first = SlackPost().run(SAID, context(project))
     deliver()
