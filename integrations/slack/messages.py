@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -154,7 +155,7 @@ def _answer(response_url: str, text: str) -> None:
         client.proxy = None
     try:
         answer = client.send(text=text, response_type="ephemeral", replace_original=False)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise Retry(f"Slack cannot be reached: {type(error).__name__}") from error
     if answer.status_code >= 500 or answer.status_code == 429:
         raise Retry(f"Slack answered with status {answer.status_code}.")

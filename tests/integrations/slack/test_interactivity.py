@@ -19,7 +19,7 @@ from pytest_django import Settings
 from handrail.accounts.models import LinkedIdentity, OneTimeLink, Project, User
 from handrail.demo.slack.callbacks import signature
 from handrail.demo.slack.limits import Fault
-from handrail.demo.slack.server import Server
+from handrail.demo.slack.server import Handler, Server
 from handrail.demo.slack.workspace import TEAM_ID, Workspace
 from handrail.outbox.models import OutboxMessage
 from integrations.slack.card import APPROVE, APPROVE_WITH_INPUTS, DENY
@@ -199,6 +199,23 @@ def test_without_a_channel_the_answer_takes_the_response_url(
     assert send(payload).status_code == 200
     [note] = notes(slack)
     assert "Already approved" in note
+
+
+def test_an_answer_that_breaks_off_is_given_again_later(
+    fake: Server, slack: Workspace, approval: Approval, lin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(approval.pk, actor=factories.actor(lin), decision="approve")
+    token = slack.new_response_token("C0GENERAL", "U0LIN", "1.1")
+    send(click_payload(approval, channel=None, response_url=f"{fake.base_url}/response/{token}"))
+
+    def break_off(handler: Handler, *_: object) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        handler.close_connection = True
+
+    monkeypatch.setattr(Handler, "do_POST", break_off)
+    deliver()
+    waiting = OutboxMessage.objects.get(kind="private")
+    assert (waiting.state, waiting.last_error) == ("pending", "Slack cannot be reached: IncompleteRead")
 
 
 def test_a_response_url_elsewhere_is_never_called(fake: Server, approval: Approval, lin: User) -> None:
