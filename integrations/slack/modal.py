@@ -199,8 +199,11 @@ def _element(field: FormField, action_id: str) -> dict[str, Any]:
         "multiline": field.control == "textarea",
         "max_length": min(field.max_length or MAX_INPUT, MAX_INPUT),
     }
-    if field.value:
-        element["initial_value"] = cut(field.value, MAX_INPUT)
+    if len(field.value) > MAX_INPUT:
+        # A part of it would come back as if somebody had written just that.
+        element["placeholder"] = _plain("Left empty, it is the default, which is too long for Slack.")
+    elif field.value:
+        element["initial_value"] = field.value
     return element
 
 

@@ -29,7 +29,7 @@ from integrations.slack.subscribers import on_approval_changed
 from runbooks.approvals import decide
 from runbooks.models import Approval, Vote
 from tests import factories
-from tests.integrations.slack.conftest import RUNBOOK_WITH_INPUTS, SECRET, deliver, make_approval
+from tests.integrations.slack.conftest import RUNBOOK, RUNBOOK_WITH_INPUTS, SECRET, deliver, make_approval
 
 pytestmark = pytest.mark.django_db
 
@@ -271,6 +271,21 @@ def test_an_approval_with_inputs_asks_for_them(
     assert submit(fake, {"input.lag": "3", "input.region": "eu-1"}) == {}
     assert Vote.objects.get().inputs == {"lag": 3, "region": "eu-1"}
     assert state(approval) == "approved"
+
+
+def test_a_default_that_is_too_long_for_slack_stays_whole(
+    fake: Server, slack: Workspace, project: Project, lin: User
+) -> None:
+    note = "x" * 3001
+    text = RUNBOOK.replace(
+        "    for: [go]\n", f"    for: [go]\n    inputs: {{note: {{type: string, default: {note}}}}}\n"
+    )
+    press(fake, make_approval(project, text=text), APPROVE_WITH_INPUTS)
+    view = slack.view_of("U0LIN")
+    assert view is not None
+    element = view.content["blocks"][-1]["element"]
+    assert submit(fake, {"input.note": element.get("initial_value", "")}) == {}
+    assert Vote.objects.get().inputs == {"note": note}
 
 
 def test_a_modal_for_somebody_who_may_not_only_says_why(
