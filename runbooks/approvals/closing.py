@@ -82,7 +82,8 @@ def recheck_votes() -> int:
     now = quorum.standings(listed)
     marked = 0
     for approval in listed:
-        if any(now[vote.pk].lost for vote in approval.votes.all() if vote.pk in now):
+        counted = (vote for vote in approval.votes.all() if vote.pk in now)
+        if any(now[vote.pk] != quorum.Standing("", vote.teams) for vote in counted):
             marked += _mark_lost(approval.pk)
     return marked
 
@@ -91,9 +92,11 @@ def recheck_votes() -> int:
 def _mark_lost(approval_id: uuid.UUID) -> int:
     approval = locked(approval_id)
     quorum.read_votes(approval)
+    needed = quorum.needs(approval)
     lost = quorum.recheck(approval) if approval.state == Approval.State.PENDING else []
-    if lost:
+    if lost or quorum.needs(approval) != needed:
         approval_changed(approval)
+    if lost:
         record(
             Actor.system("sweeper"),
             "approval.votes_voided",

@@ -136,6 +136,19 @@ def test_the_sweeper_shows_in_time_what_no_longer_counts(stage: Stage, project: 
     assert state(approval) == "pending"
 
 
+def test_the_sweeper_shows_in_time_that_a_team_is_short_of_its_number(stage: Stage, project: Project) -> None:
+    approval = ask(stage, "{teams: [dba, leads], min: 2, min_per_team: {dba: 1}}")
+    both = approver(project, "both", "dba", "leads")
+    decide(approval, both)
+    leave(project, both)
+    told: list[Approval] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(approval_changed, "_subscribers", heard_by(told.append))
+        assert [approvals.recheck_votes(), approvals.recheck_votes()] == [0, 0]
+    assert [each.pk for each in told] == [approval.pk]
+    assert quorum.needs(Approval.objects.get()) == "Needs 1 more of: dba, leads, among them 1 of dba"
+
+
 def test_many_waiting_approvals_cost_the_sweeper_the_same_as_one(
     stage: Stage, project: Project, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
