@@ -36,7 +36,10 @@ def on_approval(approval: Approval) -> None:
     inputs: dict[str, Json] = {}
     for vote in approval.votes.all():
         if vote.counts:
-            inputs |= vote.inputs
+            # Whoever leaves an answer empty takes away none that was given before.
+            inputs |= {
+                name: value for name, value in vote.inputs.items() if value is not None or name not in inputs
+            }
     transition.record(
         e.ApprovalDecided(
             at=transition.now,

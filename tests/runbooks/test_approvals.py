@@ -265,6 +265,18 @@ def test_an_answer_that_does_not_fit_is_no_vote(stage: Stage, project: Project) 
     assert event.data["inputs"] == {"ticket": "OPS-1"}
 
 
+def test_an_answer_that_is_left_empty_takes_away_none_that_was_given_before(
+    stage: Stage, project: Project
+) -> None:
+    approval = ask(stage, "{min: 2}", rest="inputs: {ticket: {type: string}, note: {type: string}}")
+    decide(approval, approver(project), inputs={"ticket": "CHG-1", "note": "first"})
+    decide(approval, approver(project), inputs={"note": "second"})
+    assert RunEvent.objects.get(type="approval.decided").data["inputs"] == {
+        "ticket": "CHG-1",
+        "note": "second",
+    }
+
+
 def test_a_denial_needs_no_answers(stage: Stage, project: Project) -> None:
     approval = ask(stage, rest="inputs: {ticket: {type: string, required: true}}")
     decide(approval, approver(project), "deny", inputs={"ticket": "ignored"})
