@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ log = structlog.get_logger(__name__)
 PAGES = 10
 PAGE = 200
 CLOCKS_DIFFER_BY = timedelta(seconds=60)
+LOOK_SECONDS = 15.0
+"""After so long no further page of channels is read: what follows has to end within the outbox's lease, too."""
 
 
 def metadata_of(subject_type: str, subject_id: str) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def find_channel(name: str) -> str | None:
 
 
 def _channels() -> Iterator[dict[str, Any]]:
-    cursor = ""
+    cursor, until = "", time.monotonic() + LOOK_SECONDS
     for _ in range(PAGES):
         arguments: dict[str, Any] = {
             "limit": PAGE,
@@ -70,5 +73,5 @@ def _channels() -> Iterator[dict[str, Any]]:
         page = call("conversations.list", arguments)
         yield from page.get("channels", [])
         cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
-        if not cursor:
+        if not cursor or time.monotonic() > until:
             return

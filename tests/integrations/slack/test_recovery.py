@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from django.db import transaction
 from handrail.demo.slack.limits import Fault
 from handrail.demo.slack.server import Handler, Server
 from handrail.outbox.models import OutboxMessage
-from handrail.outbox.sending import deliver_due
-from handrail.shared.clock import database_now
+from handrail.outbox.sending import LEASE, deliver_due
+from handrail.shared.clock import database_now, now
+from integrations.slack import recovery
+from integrations.slack.client import SEND_SECONDS
 from integrations.slack.models import SlackMessage
-from integrations.slack.recovery import find_channel
+from integrations.slack.recovery import find_channel, find_posted, metadata_of
 from integrations.slack.subscribers import on_approval_changed
 from runbooks.models import Approval
 from tests.integrations.slack.conftest import deliver
@@ -75,6 +78,20 @@ def test_a_message_that_never_arrived_is_posted(fake: Server, approval: Approval
     deliver_due()
     again()
     assert len(fake.slack.workspace.messages) == 1
+
+
+def test_a_slow_slack_is_not_asked_for_channels_beyond_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def slow(method: str, arguments: object) -> dict[str, Any]:
+        clock[0] += SEND_SECONDS
+        return {"channels": [], "response_metadata": {"next_cursor": "more"}}
+
+    monkeypatch.setattr(recovery, "call", slow)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    assert find_posted("#a", metadata_of("approval", "1"), now()) is None
+    # Had it found the channel: its history, an update whose message is gone, and a post.
+    assert clock[0] + 3 * SEND_SECONDS < LEASE.total_seconds()
 
 
 def test_a_channel_is_found_by_name_and_by_id(fake: Server) -> None:
