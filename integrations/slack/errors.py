@@ -16,6 +16,10 @@ class ViewGone(Exception):
     """The modal was closed, or the three seconds of the click are over: there is nothing to show it in."""
 
 
+class AppRefused(Retry):
+    """The app may not do it, or is not let in: it may work when somebody has mended the app."""
+
+
 _WHAT_TO_DO = {
     "channel_not_found": "there is no such channel, or it is private: create it, or invite the app there",
     "not_in_channel": "the app is not in the channel: invite it with /invite",
@@ -73,6 +77,8 @@ def of_code(code: str) -> Exception:
         return MessageGone(in_words(code))
     if code in VIEW_GONE:
         return ViewGone(in_words(code))
-    if code in _TRANSIENT or code in _MENDED_BY_PEOPLE:
+    if code in _MENDED_BY_PEOPLE:
+        return AppRefused(in_words(code))
+    if code in _TRANSIENT:
         return Retry(in_words(code))
     return Undeliverable(in_words(code))

@@ -9,8 +9,9 @@ from typing import Any
 
 import structlog
 
-from handrail.outbox.errors import Retry, Undeliverable
+from handrail.outbox.errors import Undeliverable
 from integrations.slack.client import call
+from integrations.slack.errors import AppRefused
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,8 @@ def metadata_of(subject_type: str, subject_id: str) -> dict[str, Any]:
 def find_posted(channel: str, metadata: dict[str, Any], since: datetime) -> tuple[str, str] | None:
     """Channel id and timestamp of the message with this mark, posted since then; None when there is none.
 
-    None too when the app may not read the channel: then a second message is better than none.
+    None too when the app may not read the channel: then a second message is better than none. Raises Retry when
+    Slack cannot say it now: whether the message is there shows later.
     """
     try:
         channel_id = find_channel(channel)
@@ -42,7 +44,7 @@ def find_posted(channel: str, metadata: dict[str, Any], since: datetime) -> tupl
             "include_all_metadata": True,
         }
         messages = call("conversations.history", arguments).get("messages", [])
-    except (Retry, Undeliverable) as error:
+    except (AppRefused, Undeliverable) as error:
         log.info("slack_history_not_readable", channel=channel, reason=str(error))
         return None
     for message in messages:

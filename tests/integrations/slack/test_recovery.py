@@ -72,6 +72,20 @@ def test_without_leave_to_read_a_second_message_is_better_than_none(fake: Server
     assert len(fake.slack.workspace.messages) == 2
 
 
+@pytest.mark.usefixtures("cut_off")
+@pytest.mark.parametrize("fault", [Fault(status=429, retry_after=5), Fault(status=503)])
+def test_while_slack_cannot_say_whether_it_is_there_nothing_is_posted_twice(
+    fake: Server, approval: Approval, fault: Fault
+) -> None:
+    enqueue(approval)
+    deliver_due()
+    fake.slack.limits.faults["conversations.list"] = fault
+    again()
+    again()
+    [message] = fake.slack.workspace.messages
+    assert SlackMessage.objects.get().ts == message.ts
+
+
 def test_a_message_that_never_arrived_is_posted(fake: Server, approval: Approval) -> None:
     fake.slack.limits.faults["chat.postMessage"] = Fault(status=503)
     enqueue(approval)
