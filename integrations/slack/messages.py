@@ -26,7 +26,7 @@ from integrations.slack.client import SEND_SECONDS, call
 from integrations.slack.errors import MessageGone
 from integrations.slack.modal import linking_text
 from integrations.slack.models import SlackMessage
-from integrations.slack.mrkdwn import cut_escaped
+from integrations.slack.mrkdwn import cut_escaped, escape
 from integrations.slack.reading import approval_card, approval_row, incident_card
 from integrations.slack.recovery import find_posted, metadata_of
 
@@ -116,8 +116,9 @@ def _digest(message: Message) -> str:
 
 
 def _send_post(payload: dict[str, Any]) -> None:
-    """A text of a runbook, escaped: values of alerts in it must not mention or deceive."""
-    text = cut_escaped(payload["text"], 3500, keep_lines=payload.get("lines", False))
+    """A text of a runbook, escaped: values of alerts in it must not mention or deceive; the address stays whole."""
+    url = f" {escape(payload['url'])}" if payload.get("url") else ""
+    text = cut_escaped(payload["text"], 3500 - len(url), keep_lines=payload.get("lines", False)) + url
     call("chat.postMessage", {"channel": payload["channel"], "text": text, "unfurl_links": False})
 
 

@@ -51,9 +51,8 @@ def on_approval_changed(approval: Approval) -> None:
 def on_matter(matter: Matter) -> None:
     """Tell the channel of what has become a human's matter, once for each time that it does."""
     if is_configured() and not matter.settled:
-        _post(
-            settings.SLACK_CHANNEL, f"{matter.text} {matter.url}", f"{matter.key}:{new_id()}", matter.project
-        )
+        said = {"text": matter.text, "url": matter.url}
+        _post(settings.SLACK_CHANNEL, said, f"{matter.key}:{new_id()}", matter.project)
 
 
 def on_escalated(escalated: Escalated) -> None:
@@ -69,8 +68,8 @@ def on_escalated(escalated: Escalated) -> None:
     if place not in shown:
         approval.channels = [{"slack": channel} for channel in (*shown, place)]
         approval.save(update_fields=["channels"])
-    text = f"{escalated.text} {approval_url(approval.pk)}"
-    _post(place, text, f"approval:{approval.pk}:{new_id()}", approval.project)
+    said = {"text": escalated.text, "url": approval_url(approval.pk)}
+    _post(place, said, f"approval:{approval.pk}:{new_id()}", approval.project)
 
 
 def _person(username: str) -> str:
@@ -81,12 +80,12 @@ def _person(username: str) -> str:
     return linked.values_list("external_id", flat=True).first() or ""
 
 
-def _post(channel: str, text: str, key: str, project: Project) -> None:
+def _post(channel: str, said: dict[str, str], key: str, project: Project) -> None:
     enqueue(
         CHANNEL,
         "post",
         f"slack:notice:{key}"[:200],
-        {"channel": channel, "text": text},
+        {"channel": channel, **said},
         project=project,
         priority=FIRST,
         destination=channel,

@@ -51,7 +51,7 @@ def due(n: int) -> int:
 
 def posts() -> list[tuple[str, str]]:
     rows = OutboxMessage.objects.filter(channel="slack", kind="post").order_by("created_at")
-    return [(row.destination, row.payload["text"]) for row in rows]
+    return [(row.destination, f"{row.payload['text']} {row.payload['url']}") for row in rows]
 
 
 def cards() -> set[str]:

@@ -15,11 +15,17 @@ from handrail.outbox.sending import deliver_due
 from handrail.shared.actors import Actor, Channel
 from handrail.shared.clock import database_now, now
 from integrations.slack.models import SlackMessage
-from integrations.slack.subscribers import on_approval_changed, on_incident_changed, on_run_changed
+from integrations.slack.subscribers import (
+    on_approval_changed,
+    on_incident_changed,
+    on_matter,
+    on_run_changed,
+)
 from runbooks.approvals import decide
 from runbooks.engine.events import Event, RunFinished, StepScheduled
 from runbooks.engine.state import RunState
 from runbooks.hooks import RunChange
+from runbooks.matters import Matter
 from runbooks.models import Approval, Run
 from tests import factories
 from tests.integrations.slack.conftest import deliver
@@ -175,6 +181,16 @@ def test_an_incident_has_one_message_that_follows_it(fake: Server, project: Proj
     assert message.edited == 1
     assert "mitigated" in str(message.blocks)
     assert "commander: lin" in str(message.blocks)
+
+
+def test_however_long_a_notice_is_it_leads_to_what_it_tells_of(fake: Server, project: Project) -> None:
+    url = "https://handrail.example/runs/1/steps/2/"
+    with transaction.atomic():
+        on_matter(Matter(project, "uncertain", "step:2", "It broke: <" + "x & " * 1000, url))
+    deliver()
+    [message] = fake.slack.workspace.messages
+    assert message.text.endswith(f"… {url}")
+    assert len(message.text) <= 3500
 
 
 def test_a_step_does_not_rewrite_the_incidents_message(project: Project, fake: Server) -> None:

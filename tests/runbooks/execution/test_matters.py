@@ -62,7 +62,7 @@ def test_a_failed_undoing_pages(stage: Stage, calls: type[Scripted], client: Cli
     post = told("slack")[0]
     assert post.destination == "#incidents"
     assert "could not be undone" in post.payload["text"]
-    assert f"/runs/{run.pk}/steps/" in post.payload["text"]
+    assert f"/runs/{run.pk}/steps/" in post.payload["url"]
     assert TimelineEvent.objects.filter(incident=run.incident, kind="step.compensation_failed").exists()
     client.force_login(factories.person(roles={stage.project: "responder"}))
     text = client.get("/").content.decode()
