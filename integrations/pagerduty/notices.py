@@ -98,24 +98,26 @@ def send(message: OutboxMessage, dialer: Dialer | None = None) -> None:
     project = message.project
     if message.kind != "event" or project is None:
         raise Undeliverable(f"This version of Handrail cannot send messages of the kind {message.kind!r}.")
+    context = _context(project, message)
     try:
-        send_event(message.payload["connection"], _event(message.payload), _context(project, message), dialer)
+        send_event(message.payload["connection"], _event(message.payload), context, dialer)
     except NotFound as error:
         raise Undeliverable(error.message) from error
     except OutgoingError as error:
         failure = failure_of(error)
         raise (Retry(error.message) if failure.retryable else Undeliverable(error.message)) from error
     except Refused as refusal:
-        raise _refused(refusal.failure) from refusal
+        # What PagerDuty says may repeat the key that it was told.
+        raise _refused(refusal.failure, context.redactor.text(refusal.failure.message)) from refusal
 
 
-def _refused(failed: Failure) -> Retry | Undeliverable:
+def _refused(failed: Failure, words: str) -> Retry | Undeliverable:
     """Later, when PagerDuty says so; its rate limit is nobody's failure. Or never."""
     if not failed.retryable:
-        return Undeliverable(failed.message)
+        return Undeliverable(words)
     limited = failed.code == "rate_limited"
     wait = failed.retry_after or (LIMITED_SECONDS if limited else None)
-    return Retry(failed.message, wait, counts=not limited)
+    return Retry(words, wait, counts=not limited)
 
 
 def _event(payload: Mapping[str, str]) -> dict[str, Json]:

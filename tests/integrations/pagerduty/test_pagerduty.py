@@ -325,3 +325,13 @@ class TestNotices:
         with pytest.raises(Retry) as refused:
             notices.send(self.message(project, "Look."), dialer)
         assert (refused.value.after_seconds, refused.value.counts) == (7.0, True)
+
+    def test_a_key_that_pagerduty_repeats_is_kept_nowhere(
+        self, server: HTTPServer, dialer: Dialer, project: Project
+    ) -> None:
+        said = {"message": f"There is no integration {KEY}"}
+        server.expect_request("/v2/enqueue").respond_with_json(said, status=400)
+        with pytest.raises(Undeliverable) as refused:
+            notices.send(self.message(project, "Look."), dialer)
+        assert "There is no integration" in refused.value.reason
+        assert KEY not in refused.value.reason
