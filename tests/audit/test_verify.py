@@ -24,6 +24,7 @@ from handrail.cli.audit import audit
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
 from handrail.shared.errors import Invalid
+from handrail.web.audit_verification import verify_recent
 from runbooks.models import Run, RunEvent
 from tests import factories
 
@@ -106,6 +107,13 @@ def test_an_edit_with_a_fitting_hash_is_found_at_the_next_entry(trail: Path) -> 
     entry.save()
     rehash(entry, entry.previous_hash)
     assert "entry 5 does not follow entry 4" in verify().output
+
+
+def test_a_previous_hash_that_is_none_is_found_like_any_edit(trail: Path) -> None:
+    AuditEntry.objects.filter(n=4).update(previous_hash="é")
+    assert "entry 4 is not as it was written" in verify().output
+    AuditEntry.objects.filter(n=10).update(previous_hash="é")
+    assert "Entry 10 is not what was written" in verify_recent().words
 
 
 def test_a_deletion_is_found(trail: Path) -> None:
@@ -239,6 +247,10 @@ def test_an_export_is_verified_without_the_database(trail: Path, tmp_path: Path)
         (lambda lines: [*lines[:4], lines[3], *lines[4:]], "entry 4 stands after entry 4"),
         (lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]], "entry 4 stands after entry 5"),
         (lambda lines: [*lines[:9], *lines[10:]], "entries, but the last is 9"),
+        (
+            lambda lines: [line.replace('"n": 4', '"n": 4, "x": 1e999') for line in lines],
+            "entry 4 is not as it was written",
+        ),
     ],
 )
 def test_tampering_with_an_export_is_found(
@@ -251,7 +263,9 @@ def test_tampering_with_an_export_is_found(
     assert found in result.output
 
 
-@pytest.mark.parametrize("text", ["", "junk\n", "{}\n", '{"heads": 4}\n', '{"chain": 1, "entry": 2}\n'])
+@pytest.mark.parametrize(
+    "text", ["", "junk\n", "[" * 100_000, "{}\n", '{"heads": 4}\n', '{"chain": 1, "entry": 2}\n']
+)
 def test_junk_for_an_export_is_refused(trail: Path, tmp_path: Path, text: str) -> None:
     out = tmp_path / "junk"
     out.write_text(text)

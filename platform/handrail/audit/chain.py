@@ -45,6 +45,17 @@ def link(previous_hash: str, entry: Mapping[str, JsonValue]) -> str:
     return hashlib.sha256(previous_hash.encode("ascii") + canonical_json(dict(entry))).hexdigest()
 
 
+def is_link(hashed: str, previous_hash: str, entry: Mapping[str, JsonValue]) -> bool:
+    """Whether this is the hash of an entry that follows the one with ``previous_hash``; False for what has none.
+
+    A verifier reads what somebody may have written by hand: NaN, or a previous hash that is not ASCII.
+    """
+    try:
+        return link(previous_hash, entry) == hashed
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
 def moment(at: datetime) -> str:
     """An aware time as it stands in entries: UTC to the microsecond, ``2026-11-22T17:08:19.123456Z``."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -71,7 +71,7 @@ class Export:
                     str(document["previous_hash"]),
                     str(document["hash"]),
                 )
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise Invalid(f"Line {number} is not a line of an export of the audit trail.") from error
             yield link
         if not self.heads:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from handrail.audit.chain import GENESIS, INSTALLATION, link
+from handrail.audit.chain import GENESIS, INSTALLATION, is_link
 from handrail.shared.jsonvalue import JsonValue
 
 MOST_PROBLEMS = 100
@@ -176,7 +176,7 @@ def _problems_of(each: Link, last: Place) -> Iterator[Problem]:
             "inserted",
             f"entry {each.n} stands after entry {last.n}: inserted or reordered",
         )
-    if link(each.previous_hash, each.entry) != each.hash:
+    if not is_link(each.hash, each.previous_hash, each.entry):
         was = _written_as(each)
         if was:
             text = f"entry {each.n} was written as entry {was}: the order was changed"
@@ -196,7 +196,7 @@ def _problems_of(each: Link, last: Place) -> Iterator[Problem]:
 def _written_as(each: Link) -> int:
     """The place under which this very entry was hashed, or 0."""
     for n in range(max(1, each.n - _WINDOW), each.n + _WINDOW):
-        if n != each.n and link(each.previous_hash, {**each.entry, "n": n}) == each.hash:
+        if n != each.n and is_link(each.hash, each.previous_hash, {**each.entry, "n": n}):
             return n
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handrail.audit.chain import INSTALLATION, link
+from handrail.audit.chain import INSTALLATION, is_link
 from handrail.audit.entries import entry_of
 from handrail.audit.models import AuditEntry, AuditHead
 
@@ -32,7 +32,7 @@ def verify_recent() -> Finding:
             return Finding(
                 is_intact=False, words=f"Entry {expected_n} is missing: the trail was changed. {_NEXT_STEP}"
             )
-        if row.hash != expected_hash or link(row.previous_hash, entry_of(row)) != row.hash:
+        if row.hash != expected_hash or not is_link(row.hash, row.previous_hash, entry_of(row)):
             return Finding(
                 is_intact=False,
                 words=f"Entry {row.n} is not what was written: the trail was changed. {_NEXT_STEP}",
