@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,15 +16,17 @@ from django.db.models import F
 from pytest_django.fixtures import Settings
 
 from handrail.accounts.models import Project
+from handrail.accounts.queries import audit_visible_to
 from handrail.audit import append_only, checkpoints, signatures
 from handrail.audit.actions import record
-from handrail.audit.chain import link
+from handrail.audit.chain import GENESIS, link
 from handrail.audit.entries import entry_of
 from handrail.audit.models import AuditEntry, AuditHead, Checkpoint
 from handrail.cli.audit import audit
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
 from handrail.shared.errors import Invalid
+from handrail.shared.ids import new_id
 from handrail.web.audit_verification import verify_recent
 from runbooks.models import Run, RunEvent
 from tests import factories
@@ -141,6 +144,18 @@ def test_an_insertion_after_the_head_is_found(trail: Path) -> None:
     assert "entries 10 to 10 stand after the head" in verify().output
 
 
+def test_an_insertion_under_the_name_of_another_chain_is_found_and_not_shown(trail: Path) -> None:
+    forged = entries()[5]
+    forged.pk, forged.chain, forged.n, forged.action = new_id(), "installation ", 1, "thing.forged"
+    forged.previous_hash = GENESIS
+    forged.hash = link(GENESIS, entry_of(forged))
+    forged.save(force_insert=True)
+    result = verify()
+    assert result.exit_code == 1
+    assert "entry 1 is none of this chain: it was put there" in result.output
+    assert not audit_visible_to(factories.actor(factories.owner())).filter(action="thing.forged").exists()
+
+
 def test_a_change_of_order_is_found(trail: Path) -> None:
     AuditEntry.objects.filter(n=3).update(n=99)
     AuditEntry.objects.filter(n=4).update(n=3)
@@ -250,6 +265,10 @@ def test_an_export_is_verified_without_the_database(trail: Path, tmp_path: Path)
         (
             lambda lines: [line.replace('"n": 4', '"n": 4, "x": 1e999') for line in lines],
             "entry 4 is not as it was written",
+        ),
+        (
+            lambda lines: [re.sub('"chain": "run:[^"]+"', '"chain": "run:another"', line) for line in lines],
+            "run:another: entry 1 is none of this chain",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from django.db.models import Q, QuerySet
 
 from handrail.accounts.models import ApiToken, LinkedIdentity, Project, RoleAssignment, Team, User
 from handrail.accounts.permissions import Permission, allows, visible_projects
+from handrail.audit.chain import INSTALLATION
 from handrail.audit.models import AuditEntry
 from handrail.shared.actors import Actor
 
@@ -16,7 +17,7 @@ def audit_visible_to(actor: Actor) -> QuerySet[AuditEntry]:
     Owners and auditors: all. Admins of a project: what was done in it, and not what was done to accounts.
     Others: none.
     """
-    entries = AuditEntry.objects.order_by("-at", "-n")
+    entries = AuditEntry.objects.filter(chain=INSTALLATION).order_by("-at", "-n")
     if allows(actor, Permission.AUDIT, None):
         return entries
     administered = visible_projects(actor, Permission.ADMINISTER).values_list("pk", flat=True)

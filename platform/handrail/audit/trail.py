@@ -25,8 +25,8 @@ def head() -> Place:
 
 
 def installation_links() -> Iterator[Link]:
-    """The installation's chain, in order, streamed."""
-    rows = AuditEntry.objects.filter(chain=INSTALLATION).order_by("n")
+    """The installation's chain, in order, streamed; and whatever stands in its table under another name."""
+    rows = AuditEntry.objects.order_by("chain", "n")
     for row in rows.iterator(chunk_size=CHUNK):
         yield Link(row.chain, entry_of(row), row.previous_hash, row.hash)
 

@@ -176,6 +176,10 @@ def _problems_of(each: Link, last: Place) -> Iterator[Problem]:
             "inserted",
             f"entry {each.n} stands after entry {last.n}: inserted or reordered",
         )
+    if not _names_its_chain(each):
+        yield Problem(
+            each.chain, each.n, "inserted", f"entry {each.n} is none of this chain: it was put there"
+        )
     if not is_link(each.hash, each.previous_hash, each.entry):
         was = _written_as(each)
         if was:
@@ -191,6 +195,13 @@ def _problems_of(each: Link, last: Place) -> Iterator[Problem]:
             "forged",
             f"entry {each.n} does not follow entry {last.n} as it stands: one of the two was replaced or inserted",
         )
+
+
+def _names_its_chain(each: Link) -> bool:
+    """The installation's entries say ``chain``, those of a run say ``run``; there are no other chains."""
+    if each.chain == INSTALLATION:
+        return each.entry.get("chain") == INSTALLATION
+    return "chain" not in each.entry and each.chain == f"run:{each.entry.get('run')}"
 
 
 def _written_as(each: Link) -> int:
