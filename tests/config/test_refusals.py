@@ -8,12 +8,17 @@ import logging
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.test.utils import override_settings
 
+from handrail.accounts.actions import make_sign_in_link
+from handrail.accounts.actors import CONSOLE
+from handrail.accounts.models import Project
 from handrail.alerts import api as alerts
 from handrail.config.handler import Handler
 from handrail.config.telemetry import configure_logs
+from tests import factories
 
 HOOK = "/hooks/v1/alertmanager/key"
 SLACK = "/integrations/slack/interactivity"
@@ -156,3 +161,18 @@ def test_a_query_that_is_not_even_text_is_refused_alike() -> None:
     assert start["status"] == 400
     assert (b"Content-Type", b"application/problem+json") in start["headers"]
     assert b"unreadable" in body["body"]
+
+
+@pytest.mark.django_db
+def test_an_address_that_is_a_secret_is_not_in_the_log(
+    client: Client, log: io.StringIO, project: Project
+) -> None:
+    key = "k" * 43
+    factories.source(project, key)
+    link = make_sign_in_link(factories.person(), actor=CONSOLE).url.removeprefix(settings.BASE_URL)
+    assert client.post(f"/hooks/v1/alertmanager/{key}", b"junk", "application/json").status_code == 400
+    assert client.post(link, {"password": "short", "again": "short"}).status_code == 422
+    assert "Bad Request: /hooks/v1/alertmanager/[redacted]" in log.getvalue()
+    assert "Unprocessable Entity: /link/[redacted]/" in log.getvalue()
+    assert key not in log.getvalue()
+    assert link.split("/")[2] not in log.getvalue()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 from opentelemetry import trace
@@ -18,6 +21,10 @@ at DEBUG botocore logs what it signs, and Django all that a page was given, a ne
 """
 
 
+_KEYS = re.compile(r"(/hooks/v1/[^/\s]+/|/link/)[A-Za-z0-9_-]{20,}")
+"""Addresses that are secrets themselves: whoever has one sends alerts, or signs in. Django names those it refuses."""
+
+
 class StrangersFault(logging.Filter):
     """A request that Django refused is a line, not a traceback at level error: anybody may send many."""
 
@@ -28,6 +35,14 @@ class StrangersFault(logging.Filter):
             record.exc_info = record.exc_text = None
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
+
+
+def hide_keys(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave the secret out of every address that holds one, wherever in the line it stands."""
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = _KEYS.sub(r"\1[redacted]", value)
+    return line
 
 
 def configure_logs(*, log_format: str, level: str) -> None:
@@ -55,7 +70,7 @@ def configure_logs(*, log_format: str, level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, hide_keys, renderer],
         )
     )
     root = logging.getLogger()
