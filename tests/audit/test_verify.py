@@ -314,6 +314,22 @@ def test_a_checkpoint_that_could_not_be_written_is_written_later(trail: Path, pr
     assert verify().exit_code == 0
 
 
+def test_a_line_of_a_checkpoint_that_broke_off_makes_no_other_unreadable(
+    trail: Path, project: Project
+) -> None:
+    whole = trail.read_text()
+    trail.write_text(whole[:100])
+    assert isinstance(verify().exception, Invalid)
+    Checkpoint.objects.update(exported_at=None)
+    record(SYSTEM, "thing.done", project)
+    with time_machine.travel(now() + timedelta(seconds=61)):
+        assert checkpoints.checkpoint_if_due() == 2
+    assert trail.read_text().startswith(f"{whole[:100]}\n{whole}")
+    result = verify()
+    assert result.exit_code == 0, result.output
+    assert "2 checkpoints" in result.output
+
+
 def test_the_signing_key_is_its_owners_alone(trail: Path) -> None:
     assert (trail.parent / signatures.PRIVATE).stat().st_mode & 0o777 == 0o600
     assert signatures.signing_key(trail.parent).public_key() == signatures.public_key(

@@ -65,7 +65,11 @@ def statement(row: Checkpoint) -> dict[str, JsonValue]:
 
 
 def read(lines: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> Iterator[tuple[str, Place]]:
-    """The places that a checkpoint file states. Raises Invalid, naming the line, for one that no key signed."""
+    """The places that a checkpoint file states. Raises Invalid, naming the line, for one that no key signed.
+
+    A line that broke off, as on a full disk, is passed over where it stands again in whole.
+    """
+    broken: dict[int, str] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -74,8 +78,11 @@ def read(lines: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> Iterator
             signed, signature = document["checkpoint"], document["signature"]
             chain, place = signed["chain"], Place(signed["n"], signed["hash"])
             key = keys.get(signed["key"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise Invalid(f"Line {number} of the checkpoints is not a checkpoint.") from error
+        except json.JSONDecodeError:
+            broken[number] = line.rstrip("\n")
+            continue
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Invalid(_no_checkpoint(number)) from error
         if key is None:
             raise Invalid(
                 f"Line {number} of the checkpoints is signed by another key ({str(signed['key'])[:12]}...). "
@@ -83,7 +90,14 @@ def read(lines: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> Iterator
             )
         if not is_signed(key, canonical_json(signed), str(signature)):
             raise Invalid(f"Line {number} of the checkpoints bears a signature that is not genuine.")
+        broken = {before: part for before, part in broken.items() if not line.startswith(part)}
         yield chain, place
+    for number in broken:
+        raise Invalid(_no_checkpoint(number))
+
+
+def _no_checkpoint(number: int) -> str:
+    return f"Line {number} of the checkpoints is not a checkpoint."
 
 
 def _is_due(head: AuditHead) -> bool:
@@ -107,9 +121,22 @@ def _write_out() -> int:
     path = sink()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = [json.dumps({"checkpoint": statement(row), "signature": row.signature}) for row in rows]
+    # Behind a line that broke off, the first one would be unreadable, too.
+    begin = "\n" if _broke_off(path) else ""
     with path.open("a", encoding="ascii") as file:
-        file.write("".join(f"{line}\n" for line in lines))
+        file.write(begin + "".join(f"{line}\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
     Checkpoint.objects.filter(pk__in=[row.pk for row in rows]).update(exported_at=now())
     return len(rows)
+
+
+def _broke_off(path: Path) -> bool:
+    """Whether the file ends within a line."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            return file.read(1) not in (b"", b"\n")
+    except FileNotFoundError:
+        return False
