@@ -12,10 +12,10 @@ from handrail.accounts.actors import CONSOLE
 from handrail.accounts.models import Project
 from handrail.audit.models import AuditEntry
 from handrail.shared.actors import Actor
-from handrail.shared.errors import Forbidden, Invalid, NotFound
+from handrail.shared.errors import Forbidden, HandrailError, Invalid, NotFound
 from handrail.vault import actions
 from handrail.vault.models import Secret
-from handrail.vault.references import SecretNotFound, resolve
+from handrail.vault.references import SecretNotFound, resolvable, resolve
 
 pytestmark = pytest.mark.django_db
 
@@ -112,3 +112,21 @@ def test_files_need_a_folder(project: Project, settings: Settings) -> None:
     settings.VAULT_FILES, settings.VAULT_GRANTS = "", ["shop=file:*"]
     with pytest.raises(SecretNotFound, match="HANDRAIL_VAULT_FILES"):
         resolve("file:etc/passwd", project)
+
+
+@pytest.mark.parametrize("kept", ["in the setting", "in the file", "in no file"])
+def test_keys_that_are_none_are_told_and_break_nothing(
+    project: Project, admin: Actor, settings: Settings, tmp_path: Path, kept: str
+) -> None:
+    settings.VAULT_KEYS = [Fernet.generate_key().decode()]
+    actions.set_secret(project, "token", "s3cr3t-token", actor=admin)
+    settings.VAULT_KEYS, settings.HOME = (["junk"] if kept == "in the setting" else []), tmp_path
+    if kept == "in the file":
+        (tmp_path / "vault.keys").write_text("kläglich\n", "utf-8")
+    elif kept == "in no file":
+        (tmp_path / "vault.keys").mkdir()
+    with pytest.raises(SecretNotFound, match=r"local:token cannot be decrypted: .*HANDRAIL_"):
+        resolve("local:token", project)
+    assert list(resolvable(["local:token"], project)) == []
+    with pytest.raises(HandrailError, match="HANDRAIL_"):
+        actions.set_secret(project, "token", "another-token", actor=admin)

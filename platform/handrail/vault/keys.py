@@ -8,6 +8,8 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from handrail.shared.errors import HandrailError
+
 KEY_FILE = "vault.keys"
 
 
@@ -15,8 +17,11 @@ class CannotDecrypt(Exception):
     """None of the keys opens it."""
 
 
-class BadKeys(Exception):
-    """The keys of the installation cannot be used."""
+class BadKeys(HandrailError):
+    """The keys of the installation cannot be used: whoever runs it has to act."""
+
+    code = "bad_vault_keys"
+    status = 503
 
 
 def encrypt(value: str) -> bytes:
@@ -43,14 +48,16 @@ def rotate(ciphertext: bytes) -> bytes:
 
 
 def _fernet() -> MultiFernet:
-    texts = settings.VAULT_KEYS or _file_keys(Path(settings.HOME) / KEY_FILE)
     try:
+        texts = settings.VAULT_KEYS or _file_keys(Path(settings.HOME) / KEY_FILE)
         return MultiFernet([Fernet(text) for text in texts])
     except ValueError:
         raise BadKeys(
-            "HANDRAIL_VAULT_KEYS must hold Fernet keys (32 bytes as URL-safe base64), newest first, "
-            "separated by commas."
+            "HANDRAIL_VAULT_KEYS (or the key file) must hold Fernet keys (32 bytes as URL-safe base64), newest "
+            "first, separated by commas."
         ) from None
+    except OSError as error:
+        raise BadKeys(f"The key file {KEY_FILE} in HANDRAIL_HOME cannot be read: {error.strerror}.") from None
 
 
 def _file_keys(path: Path) -> list[str]:

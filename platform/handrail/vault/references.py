@@ -59,7 +59,7 @@ def resolve(reference: str, project: Project) -> str:
 def resolvable(references: Iterable[str], project: Project) -> Iterator[str]:
     """The values of those that can be read now; nobody is told of the others."""
     for reference in references:
-        with suppress(SecretNotFound, keys.BadKeys):
+        with suppress(SecretNotFound):
             yield resolve(reference, project)
 
 
@@ -98,7 +98,7 @@ def _from_database(name: str, project: Project) -> str:
         raise SecretNotFound(_not_set(name, project))
     try:
         return keys.decrypt(bytes(secret.ciphertext))
-    except keys.CannotDecrypt as error:
+    except (keys.CannotDecrypt, keys.BadKeys) as error:
         raise SecretNotFound(f"local:{name} cannot be decrypted: {error}") from None
 
 
