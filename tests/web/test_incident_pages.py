@@ -13,6 +13,7 @@ from handrail.incidents import timeline
 from handrail.incidents.lifecycle import TABLE, Status, Verb
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
+from handrail.vault.actions import set_secret
 from handrail.web.incident_offers import OFFERS, offered
 from runbooks import dead_letters
 from tests import factories
@@ -343,6 +344,19 @@ def test_bodies_are_for_operators_alone(night: Evening, browse: Browse) -> None:
     page = text_of(browse(night.vera), f"/alerts/{night.alert.pk}/")
     assert "operators of Shop see it here" in page
     assert "groupLabels" not in page
+
+
+def test_a_body_is_shown_without_the_secret_of_its_source(
+    project: Project, admin: Actor, browse: Browse
+) -> None:
+    set_secret(project, "hook", "s3cr3t/token", actor=admin)
+    source = factories.source(project, secret_reference="local:hook")
+    body = b'{"text": "from the monitor", "token": "s3cr3t\\/token"}'
+    sent = factories.delivery(source, body, verdict="processed")
+    alert = factories.alert(project, source, first_delivery_id=sent.pk, last_delivery_id=sent.pk)
+    page = text_of(browse(factories.person(roles={project: "operator"})), f"/alerts/{alert.pk}/")
+    assert "from the monitor" in page
+    assert "s3cr3t" not in page
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe\x00not json", b"[" * 5000 + b"]" * 5000, b"x" * 100_000])

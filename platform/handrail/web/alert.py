@@ -18,6 +18,7 @@ from handrail.incidents.queries import incidents_of
 from handrail.shared.actors import Actor
 from handrail.shared.errors import NotFound
 from handrail.web.pages import page, shown
+from handrail.web.sent_bodies import without_secret
 
 LONGEST_BODY = 40_000
 """Characters of a body on the page; the rest is said to be cut."""
@@ -80,4 +81,5 @@ def _sent(delivery: Delivery) -> Sent:
     except (ValueError, RecursionError):
         # Not JSON, or too deep to be written again: shown as it came.
         text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = without_secret(text, delivery.source)
     return Sent(delivery, text[:LONGEST_BODY], len(text) > LONGEST_BODY)

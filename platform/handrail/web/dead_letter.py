@@ -20,10 +20,9 @@ from handrail.letters.queries import figures, letter_visible_to, letters_visible
 from handrail.outbox.models import OutboxMessage
 from handrail.shared.actors import Actor
 from handrail.shared.errors import HandrailError, Invalid
-from handrail.vault.redaction import Redactor
-from handrail.vault.references import resolvable
 from handrail.web.cursors import by_birth
 from handrail.web.pages import after, page, shown
+from handrail.web.sent_bodies import without_secret
 from runbooks import dead_letters
 from runbooks.dead_letters import MOST_AT_ONCE, Answer
 
@@ -156,10 +155,9 @@ def _letter_context(letter: DeadLetter, actor: Actor) -> dict[str, object]:
 
 def _body(delivery: Delivery) -> str:
     """The beginning of a body as text, without its source's secret."""
-    source, raw = delivery.source, bytes(delivery.body)
-    secrets = resolvable([source.secret_reference], source.project) if source.secret_reference else ()
+    raw = bytes(delivery.body)
     text = raw[: 4 * MOST_OF_A_BODY].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
-    text = Redactor(secrets).text(text)
+    text = without_secret(text, delivery.source)
     if len(text) > MOST_OF_A_BODY:
         return text[:MOST_OF_A_BODY] + f"\n… ({len(raw):,} bytes in all)"
     return text
