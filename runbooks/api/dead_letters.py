@@ -162,6 +162,8 @@ class Assign(Endpoint):
         """Say who looks after it. Needs `operate` for deliveries and messages, `respond` for steps."""
         letter = letter_visible_to(self.actor, letter_id)
         name = self.body(AssignBody)["owner"]
+        # Before anybody is looked for: whoever may not assign it shall not learn who has an account.
+        letters.authorize_acting(letter, self.actor)
         owner = None
         if name == ME:
             owner = letters.person_behind(self.actor)

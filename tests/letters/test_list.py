@@ -247,6 +247,16 @@ def test_many_are_retried_and_discarded_over_rest_and_each_is_answered(project: 
     assert {row["reason"] for row in listed} == {"a drill"}
 
 
+def test_who_may_not_assign_a_letter_does_not_learn_who_has_an_account(project: Project) -> None:
+    letter = factories.dead_letter(project, kind="step")
+    factories.person("eve")
+    client = client_of(project, "viewer", "vera")
+    where = f"/api/v1/dead-letters/{letter.pk}/assign/"
+    for name in ("eve", "nobody-at-all"):
+        answer = client.post(where, {"owner": name}, content_type="application/json")
+        assert answer.status_code == 403
+
+
 def test_an_owner_is_somebody_who_could_do_something(project: Project) -> None:
     client = client_of(project, "operator", "ops")
     factories.person("eve", {project: "viewer"})
