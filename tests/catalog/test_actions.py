@@ -36,6 +36,17 @@ def test_a_connection_is_made_found_changed_and_deleted(project: Project, admin:
     assert recorded[1].before_digest != recorded[1].after_digest
 
 
+def test_a_connection_is_deleted_once_and_the_trail_tells_what_it_was(project: Project, admin: Actor) -> None:
+    made = actions.create_connection(project, "traffic", base_url="https://traffic.example", actor=admin)
+    actions.update_connection(made, base_url="https://other.example", actor=admin)
+    actions.delete_connection(made, actor=admin)
+    with pytest.raises(NotFound, match="has been deleted"):
+        actions.delete_connection(made, actor=admin)
+    updated, deleted = AuditEntry.objects.filter(object_type="connection", n__gt=1).order_by("n")
+    assert deleted.action == "connection.deleted"
+    assert deleted.before_digest == updated.after_digest
+
+
 def test_a_taken_name_is_a_conflict(project: Project, admin: Actor) -> None:
     actions.create_connection(project, "x", actor=admin, base_url="https://x.example")
     with pytest.raises(Conflict, match="already"):

@@ -55,9 +55,7 @@ def update_connection(
 ) -> Connection:
     """Change what is given, keep the rest. Needs operate."""
     authorize(actor, Permission.OPERATE, connection.project)
-    current = Connection.objects.select_for_update().filter(pk=connection.pk).first()
-    if current is None:
-        raise NotFound("The connection has been deleted.")
+    current = _locked(connection)
     before = _facts(current)
     _fill(current, fields)
     current.save()
@@ -74,10 +72,11 @@ def update_connection(
 
 @transaction.atomic
 def delete_connection(connection: Connection, *, actor: Actor) -> None:
-    """Forget the place; runbooks that name it fail from now on. Needs operate."""
+    """Forget the place; runbooks that name it fail from now on. Needs operate. NotFound when it is gone already."""
     authorize(actor, Permission.OPERATE, connection.project)
-    record(actor, "connection.deleted", connection, before=_facts(connection))
-    Connection.objects.filter(pk=connection.pk).delete()
+    current = _locked(connection)
+    record(actor, "connection.deleted", current, before=_facts(current))
+    Connection.objects.filter(pk=current.pk).delete()
 
 
 @transaction.atomic
@@ -121,6 +120,14 @@ def allow_shell(pool: RunnerPool, *, allowed: bool, actor: Actor) -> RunnerPool:
     current.allow_shell = allowed
     current.save(update_fields=["allow_shell"])
     record(actor, "pool.updated", current, data={"allow_shell": allowed}, before=before, after=allowed)
+    return current
+
+
+def _locked(connection: Connection) -> Connection:
+    """As it is now, for somebody who changes it."""
+    current = Connection.objects.select_for_update().filter(pk=connection.pk).first()
+    if current is None:
+        raise NotFound("The connection has been deleted.")
     return current
 
 
