@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db.models import QuerySet
 from django.test import RequestFactory
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -15,6 +16,7 @@ from handrail.accounts.actors import CONSOLE, actor_of_request
 from handrail.accounts.authentication import TokenAuthentication
 from handrail.accounts.models import ApiToken, Project, Team, User
 from handrail.accounts.permissions import Permission, allows
+from handrail.alerts import actions as alerts
 from handrail.audit.models import AuditEntry
 from handrail.shared.actors import Actor, ActorKind, Channel
 from handrail.shared.clock import now
@@ -60,6 +62,30 @@ def test_names_that_are_taken_or_malformed_are_refused_in_words(project: Project
         actions.create_user("né e", actor=CONSOLE)
     with pytest.raises(Invalid, match="too short"):
         actions.create_user("eve", password="short", actor=CONSOLE)
+
+
+def test_who_comes_second_at_the_same_moment_hears_that_the_name_is_taken(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = factories.service_account(project, "responder", username="robot")
+    newcomer = actions.create_user("newcomer", actor=CONSOLE)
+    link = actions.make_sign_in_link(newcomer, actor=CONSOLE).url.split("/")[-2]
+    factories.team(project, slug="ops")
+    source = factories.source(project, name="Prometheus")
+    # Nobody of that name was there when they looked.
+    monkeypatch.setattr(QuerySet, "exists", lambda _: False)
+    monkeypatch.setattr(alerts, "_check_run_as", lambda *_: None)
+    redeem = {"username": "robot", "name": "", "password": "correct horse battery"}
+    for act in (
+        lambda: actions.create_project("shop", "Again", actor=CONSOLE),
+        lambda: actions.create_team(project, "ops", "Again", actor=CONSOLE),
+        lambda: actions.create_user("robot", actor=CONSOLE),
+        lambda: actions.create_service_account(project, "robot", actor=CONSOLE),
+        lambda: actions.redeem_sign_in_link(link, **redeem, actor=CONSOLE),
+        lambda: alerts.create_source(project, source.kind, source.name, run_as=robot, actor=CONSOLE),
+    ):
+        with pytest.raises(Conflict, match=r"called .* already"):
+            act()
 
 
 def test_a_new_person_has_no_password(project: Project) -> None:

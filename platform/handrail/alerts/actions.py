@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from django.db import transaction
 
+from handrail.accounts.actions.fields import unless_taken
 from handrail.accounts.models import Project, User
 from handrail.accounts.permissions import Permission, authorize, holders
 from handrail.accounts.secrets import digest_of
@@ -61,22 +62,24 @@ def create_source(
     name = " ".join(name.split())
     if not name or len(name) > MAX_NAME:
         raise Invalid(f"Give the source a name of at most {MAX_NAME} characters.")
+    taken = f"There is a source called {name} already: choose another name."
     if Source.objects.filter(project=project, name=name).exists():
-        raise Conflict(f"There is a source called {name} already: choose another name.")
+        raise Conflict(taken)
     _check_run_as(project, run_as, actor)
     settings = dict(choices.get("settings", {}))
     check_settings(kind, settings)
     reference = _checked_reference(choices.get("secret_reference", ""), project)
     key = new_key()
-    source = Source.objects.create(
-        project=project,
-        kind=kind,
-        name=name,
-        key_digest=digest_of(key),
-        settings=settings,
-        secret_reference=reference,
-        run_as=run_as,
-    )
+    with unless_taken(taken):
+        source = Source.objects.create(
+            project=project,
+            kind=kind,
+            name=name,
+            key_digest=digest_of(key),
+            settings=settings,
+            secret_reference=reference,
+            run_as=run_as,
+        )
     record(actor, "source.created", source, data={"kind": kind, "run_as": run_as.username}, after=settings)
     return SourceKey(source, key)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 
 from handrail.accounts.models import User
-from handrail.shared.errors import Invalid
+from handrail.shared.errors import Conflict, Invalid
 
 
 def check(row: models.Model, *fields: str) -> None:
@@ -29,3 +32,13 @@ def check_password(password: str, user: User) -> None:
         raise Invalid(
             " ".join(error.messages), problems=[{"field": "password", "messages": error.messages}]
         ) from error
+
+
+@contextmanager
+def unless_taken(message: str) -> Iterator[None]:
+    """Insert within this: who found the name free, and comes second all the same, gets Conflict with ``message``."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        raise Conflict(message) from error

@@ -6,7 +6,7 @@ from typing import Literal
 
 from django.db import transaction
 
-from handrail.accounts.actions.fields import check, check_password
+from handrail.accounts.actions.fields import check, check_password, unless_taken
 from handrail.accounts.models import User
 from handrail.accounts.permissions import Permission, authorize
 from handrail.audit.actions import record
@@ -26,9 +26,11 @@ def create_user(
     check(draft, "username", "name", "email")
     if password is not None:
         check_password(password, draft)
+    taken = f"There is an account called {draft.username} already."
     if User.objects.filter(username=draft.username).exists():
-        raise Conflict(f"There is an account called {draft.username} already.")
-    user = User.objects.create_user(draft.username, name=name, email=email, password=password)
+        raise Conflict(taken)
+    with unless_taken(taken):
+        user = User.objects.create_user(draft.username, name=name, email=email, password=password)
     record(actor, "user.created", user, data={"username": user.username, "kind": user.kind})
     return user
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import QuerySet
 
-from handrail.accounts.actions.fields import check
+from handrail.accounts.actions.fields import check, unless_taken
 from handrail.accounts.models import Project, RoleAssignment, Team, User
 from handrail.accounts.permissions import Permission, authorize, synchronise
 from handrail.accounts.roles import ROLES
@@ -22,9 +22,11 @@ def create_project(slug: str, name: str, *, actor: Actor) -> Project:
     authorize(actor, Permission.OWN, None)
     project = Project(slug=slug, name=name)
     check(project, "slug", "name")
+    taken = f"There is a project called {slug} already."
     if Project.objects.filter(slug=slug).exists():
-        raise Conflict(f"There is a project called {slug} already.")
-    project.save()
+        raise Conflict(taken)
+    with unless_taken(taken):
+        project.save()
     if actor.user_id is not None:
         creator = User.objects.get(pk=actor.user_id)
         RoleAssignment.objects.create(project=project, user=creator, role=RoleAssignment.Role.ADMIN)
@@ -40,10 +42,12 @@ def create_team(project: Project, slug: str, name: str, *, actor: Actor) -> Team
     identifier = new_id()
     team = Team(id=identifier, project=project, slug=slug, name=name)
     check(team, "slug", "name")
+    taken = f"There is a team called {slug} in this project already."
     if Team.objects.filter(project=project, slug=slug).exists():
-        raise Conflict(f"There is a team called {slug} in this project already.")
+        raise Conflict(taken)
     team.group = Group.objects.create(name=f"team:{identifier}")
-    team.save()
+    with unless_taken(taken):
+        team.save()
     record(actor, "team.created", team, data={"slug": slug})
     return team
 
@@ -80,9 +84,13 @@ def create_service_account(project: Project, username: str, *, actor: Actor, nam
     authorize(actor, Permission.ADMINISTER, project)
     account = User(username=User.normalize_username(username), name=name)
     check(account, "username", "name")
+    taken = f"There is an account called {account.username} already."
     if User.objects.filter(username=account.username).exists():
-        raise Conflict(f"There is an account called {account.username} already.")
-    account = User.objects.create_user(account.username, name=name, kind=User.Kind.SERVICE, project=project)
+        raise Conflict(taken)
+    with unless_taken(taken):
+        account = User.objects.create_user(
+            account.username, name=name, kind=User.Kind.SERVICE, project=project
+        )
     record(actor, "service_account.created", account, data={"username": account.username})
     return account
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from handrail.accounts.actions.fields import check, check_password
+from handrail.accounts.actions.fields import check, check_password, unless_taken
 from handrail.accounts.links import claim
 from handrail.accounts.models import OneTimeLink, User
 from handrail.accounts.permissions import Permission, authorize
@@ -85,13 +85,15 @@ def redeem_sign_in_link(plain: str, *, username: str, name: str, password: str, 
     user = User.objects.select_for_update().get(onetimelink=link)
     if not user.is_active:
         raise Conflict("This account is deactivated. Ask an owner of the installation.")
+    taken = f"There is an account called {User.normalize_username(username)} already. Choose another name."
     if not user.has_usable_password():
         user.username, user.name = User.normalize_username(username), name
         check(user, "username", "name")
         if User.objects.filter(username=user.username).exclude(pk=user.pk).exists():
-            raise Conflict(f"There is an account called {user.username} already. Choose another name.")
+            raise Conflict(taken)
     check_password(password, user)
     user.set_password(password)
-    user.save(update_fields=["username", "name", "password"])
+    with unless_taken(taken):
+        user.save(update_fields=["username", "name", "password"])
     record(actor, "sign_in_link.redeemed", user, data={"username": user.username})
     return user
