@@ -278,6 +278,30 @@ def test_a_person_may_hold_it_open_and_let_go_again(source: Source, responder: A
     assert incident.status == "resolved"
 
 
+def test_letting_go_of_an_incident_does_not_cut_the_quiet_time_short(
+    source: Source, responder: Actor
+) -> None:
+    send(source)
+    incident = actions.set_auto_resolve(Incident.objects.get(), "never", actor=responder)
+    send(source, status=AlertStatus.RESOLVED)
+    incident = actions.set_auto_resolve(incident, "all", actor=responder)
+    assert incident.resolve_due_at is not None
+    assert timedelta(minutes=4) < incident.resolve_due_at - now() <= timedelta(minutes=5)
+    Alert.objects.update(last_seen_at=now() - timedelta(hours=1))
+    actions.set_auto_resolve(incident, "never", actor=responder)
+    actions.set_auto_resolve(incident, "all", actor=responder)
+    assert resolving.resolve_due() == 1, "its alerts have been quiet for long enough"
+
+
+def test_no_alerts_resolve_an_incident_that_has_none(project: Project, responder: Actor) -> None:
+    made = actions.open_incident(project, title="Customers call", actor=responder)
+    actions.set_auto_resolve(made, "never", actor=responder)
+    actions.set_auto_resolve(made, "all", actor=responder)
+    assert resolving.resolve_due() == 0
+    made.refresh_from_db()
+    assert made.is_open
+
+
 def test_one_incident_that_cannot_be_resolved_does_not_hold_up_the_others(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

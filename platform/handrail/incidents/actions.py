@@ -15,7 +15,7 @@ from handrail.accounts.models import Project, User
 from handrail.accounts.permissions import Permission, authorize
 from handrail.audit.actions import record
 from handrail.catalog.models import Environment, Service
-from handrail.incidents import opening, timeline, transitions
+from handrail.incidents import opening, resolving, timeline, transitions
 from handrail.incidents.hooks import ChangeKind, IncidentChange, incident_changed
 from handrail.incidents.lifecycle import Status, Verb
 from handrail.incidents.merging import merge_into
@@ -23,7 +23,7 @@ from handrail.incidents.models import Incident, TimelineEvent
 from handrail.incidents.numbering import lock_project
 from handrail.incidents.severities import Sev
 from handrail.shared.actors import Actor, ActorKind
-from handrail.shared.clock import database_now, now
+from handrail.shared.clock import now
 from handrail.shared.errors import Conflict, Invalid
 from handrail.shared.jsonvalue import JsonValue
 
@@ -187,8 +187,8 @@ def set_auto_resolve(incident: Incident, mode: str, *, actor: Actor) -> Incident
     if row.auto_resolve == mode:
         raise Conflict(f"{row} is set to {mode} already.")
     row.auto_resolve = mode
-    # Turned on again after the last alert went away: the next look is due now.
-    row.resolve_due_at = database_now() if mode == Incident.AutoResolve.ALL else None
+    # Turned on again after the last alert went away: nobody else will set the clock.
+    row.resolve_due_at = resolving.quiet_at(row) if mode == Incident.AutoResolve.ALL else None
     row.save(update_fields=["auto_resolve", "resolve_due_at", "updated_at"])
     held = mode == Incident.AutoResolve.NEVER
     text = f"{actor.name} holds {row} open" if held else f"{actor.name} lets the alerts resolve {row}"

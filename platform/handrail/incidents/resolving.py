@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 
 from handrail.alerts import decisions
 from handrail.alerts.hooks import AlertChange
@@ -29,6 +30,15 @@ LEASE = timedelta(seconds=60)
 def quiet_time() -> timedelta:
     """For how long all alerts must have been resolved."""
     return timedelta(seconds=settings.AUTO_RESOLVE_AFTER)
+
+
+def quiet_at(row: Incident) -> datetime | None:
+    """When its alerts will have been resolved for long enough; None while one of them fires, or if it has none."""
+    alerts = Alert.objects.filter(incident_alerts__incident=row)
+    last: datetime | None = alerts.aggregate(last=Max("last_seen_at"))["last"]
+    if last is None or _still_open(row):
+        return None
+    return min(last, database_now()) + quiet_time()
 
 
 def on_resolved(change: AlertChange) -> None:
