@@ -143,6 +143,23 @@ def test_merging_takes_the_alerts_along_and_is_followed(project: Project, respon
         actions.merge(third, into=first, actor=responder)
 
 
+def test_what_was_detected_and_seen_in_a_merged_incident_counts_unless_a_person_has_corrected_it(
+    project: Project, responder: Actor
+) -> None:
+    begun = now() - timedelta(hours=1)
+    earlier = factories.incident(project, at=begun, acknowledged_at=begun + timedelta(minutes=3))
+    later, corrected = factories.incident(project), factories.incident(project)
+    actions.merge(earlier, into=later, actor=responder)
+    later.refresh_from_db()
+    assert (later.started_at, later.detected_at) == (begun, begun)
+    assert later.acknowledged_at == begun + timedelta(minutes=3)
+    moment = corrected.started_at - timedelta(minutes=5)
+    actions.correct_times(corrected, {"started_at": moment}, actor=responder, reason="the graphs say so")
+    actions.merge(later, into=corrected, actor=responder)
+    corrected.refresh_from_db()
+    assert (corrected.started_at, corrected.detected_at) == (moment, begun)
+
+
 def test_incidents_of_two_projects_do_not_merge(
     incident: Incident, other_project: Project, responder: Actor
 ) -> None:

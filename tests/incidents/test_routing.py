@@ -293,6 +293,25 @@ def test_letting_go_of_an_incident_does_not_cut_the_quiet_time_short(
     assert resolving.resolve_due() == 1, "its alerts have been quiet for long enough"
 
 
+def test_merging_into_an_incident_that_is_quiet_does_not_keep_it_open_for_ever(
+    source: Source, responder: Actor
+) -> None:
+    for name in ("A", "B", "C"):
+        send(source, name)
+        send(source, name, AlertStatus.RESOLVED)
+    first, second, third = Incident.objects.order_by("number")
+    actions.merge(first, into=second, actor=responder)
+    second.refresh_from_db()
+    assert second.resolve_due_at is not None
+    quiet(second)
+    assert resolving.resolve_due() == 1
+    send(source, "D")
+    fourth = Incident.objects.get(title="D")
+    actions.merge(fourth, into=third, actor=responder)
+    third.refresh_from_db()
+    assert third.resolve_due_at is None, "an alert that came along still fires"
+
+
 def test_no_alerts_resolve_an_incident_that_has_none(project: Project, responder: Actor) -> None:
     made = actions.open_incident(project, title="Customers call", actor=responder)
     actions.set_auto_resolve(made, "never", actor=responder)

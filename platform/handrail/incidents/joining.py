@@ -36,7 +36,7 @@ def join(
         _tell(row, alert, actor, at)
     changed = ["resolve_due_at"] if row.resolve_due_at is not None else []
     row.resolve_due_at = None
-    if alert.started_at < row.started_at and not _corrected(row):
+    if alert.started_at < row.started_at and not is_corrected(row, "started_at"):
         row.started_at = alert.started_at
         changed.append("started_at")
     if _escalate(row, alert, actor, at):
@@ -97,6 +97,7 @@ def _escalate(row: Incident, alert: Alert, actor: Actor, at: datetime) -> bool:
     return True
 
 
-def _corrected(row: Incident) -> bool:
+def is_corrected(row: Incident, time: str) -> bool:
+    """Whether a person has corrected the time of that name, such as ``started_at``: then it stands."""
     corrections = TimelineEvent.objects.filter(incident=row, kind="incident.corrected")
-    return corrections.filter(data__after__has_key="started_at").exists()
+    return corrections.filter(data__after__has_key=time).exists()

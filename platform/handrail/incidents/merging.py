@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from handrail.incidents import timeline, transitions
+from handrail.incidents import resolving, timeline, transitions
+from handrail.incidents.joining import is_corrected
 from handrail.incidents.lifecycle import Verb
 from handrail.incidents.models import Incident, IncidentAlert
 from handrail.shared.actors import Actor
@@ -33,10 +34,11 @@ def merge_into(incident: Incident, into: Incident, *, actor: Actor, reason: str 
         raise Conflict(f"{target} is {target.status}: reopen it before merging into it.")
     merged = transitions.move(rows[incident.pk], Verb.MERGE, actor=actor, reason=reason, into=target)
     carried = _carry_alerts(merged, target)
-    if merged.started_at < target.started_at:
-        target.started_at = merged.started_at
-    target.resolve_due_at = None
-    target.save(update_fields=["started_at", "resolve_due_at", "updated_at"])
+    _take_earlier_times(merged, target)
+    # The alerts that came along may still fire; if none does, nobody else will set the clock again.
+    held = target.auto_resolve == Incident.AutoResolve.NEVER
+    target.resolve_due_at = None if held else resolving.quiet_at(target)
+    target.save(update_fields=[*_TIMES, "resolve_due_at", "updated_at"])
     timeline.add(
         target,
         "incident.absorbed",
@@ -46,6 +48,17 @@ def merge_into(incident: Incident, into: Incident, *, actor: Actor, reason: str 
         subject=merged,
     )
     return merged
+
+
+_TIMES = ("started_at", "detected_at", "acknowledged_at")
+
+
+def _take_earlier_times(merged: Incident, target: Incident) -> None:
+    """What began, was detected or acknowledged as the one began as the other: unless a person has said otherwise."""
+    for name in _TIMES:
+        moments = [moment for moment in (getattr(merged, name), getattr(target, name)) if moment is not None]
+        if moments and not is_corrected(target, name):
+            setattr(target, name, min(moments))
 
 
 def _carry_alerts(merged: Incident, target: Incident) -> int:
