@@ -194,6 +194,27 @@ def test_a_person_who_noticed_first_is_named() -> None:
     check_evidence(facts)
 
 
+def test_who_acknowledged_is_who_did_it_at_that_time_and_not_the_next_person() -> None:
+    seen = Timestamps(started=START, detected=START, acknowledged=START + timedelta(minutes=1))
+    reported = Story(times=seen).add("incident.opened", by_human=True, actor="ann", human=True)
+    facts = reported.add("incident.mitigated", by_human=True, actor="bob").told()
+    assert "Acknowledged after 1 min by ann" in text_of(facts, "header")
+    fired = Story(times=seen).opened().fired().add("incident.mitigated", by_human=True, actor="bob")
+    facts = fired.add("incident.corrected", by_human=True, actor="lin").told()
+    assert "Acknowledged after 1 min\n" in text_of(facts, "header") + "\n"
+    check_evidence(facts)
+
+
+def test_of_two_containments_the_one_that_held_is_told() -> None:
+    times = Timestamps(started=START, detected=START, contained=START + timedelta(minutes=5))
+    story = Story(times=times, flaps=1).opened().add("incident.contained", by="shift v1").resolved()
+    story.add("incident.reopened").add("incident.contained", by="restart v2").resolved()
+    facts = story.told()
+    assert "It was contained by restart v2 after 5 min" in text_of(facts, "summary")
+    well = next(section for section in compose(facts) if section.key == "went_well")
+    assert [line.events for line in well.lines if "verified" in line.text] == [("e5",)]
+
+
 def test_an_incident_without_a_timeline_gives_prompts_only() -> None:
     sections = compose(Story().told())
     assert [section.key for section in sections] == [key for key, _, _ in SECTIONS]

@@ -37,7 +37,7 @@ def went_well(facts: Facts) -> list[Line]:
         if story.state == "succeeded" and not failures:
             finished = story.first("run.finished")
             lines += proven(f"{story.name} ran through without a failed or repeated step", finished)
-    contained = facts.first("incident.contained")
+    contained = facts.last("incident.contained")
     if took.contain is not None:
         lines += proven("Recovery was verified, not assumed", contained)
     return lines + prompts("What else went well, and should be kept?")

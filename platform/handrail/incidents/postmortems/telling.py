@@ -26,9 +26,12 @@ from handrail.incidents.postmortems.wording import (
 )
 
 ACKNOWLEDGING = (
-    "incident.acknowledged", "incident.investigating", "incident.identified", "incident.mitigated",
+    "incident.opened", "incident.acknowledged", "incident.investigating", "incident.identified", "incident.mitigated",
     "incident.command_taken", "incident.resolved",
 )  # fmt: skip
+SAME = timedelta(seconds=5)
+"""So far an act and the time that it set may lie apart."""
+
 MAX_TIMELINE = 150
 MAX_ALERTS = 30
 _MINOR = ("step.retrying", "step.retried", "step.skipped", "step.probed", "alert.changed", "incident.noted",
@@ -82,7 +85,7 @@ def summary(facts: Facts) -> list[Line]:
         lines += proven(f"{began}, {quoted(facts.title)} was noticed{where}.", opened)
     for story in runs_of(facts):
         lines += _run_in_a_sentence(story)
-    contained = facts.first("incident.contained")
+    contained = facts.last("incident.contained")
     if facts.took.contain is not None:
         by = quoted(contained.word("by")) if contained else ""
         with_it = f" by {by}" if by else ""
@@ -168,12 +171,13 @@ def _acknowledged(facts: Facts) -> list[Line]:
     if after is None:
         ends = (facts.first("incident.opened"), facts.last("incident.resolved"))
         return proven("Acknowledged by nobody", *ends)
-    first = next((event for event in facts.events if event.human and event.kind in ACKNOWLEDGING), None)
-    opened = facts.first("incident.opened")
-    by = first or opened
-    if by is None:
-        return []
-    return proven(f"Acknowledged after {lasting(after)} by {quoted(by.actor)}", by)
+    moment = facts.times.acknowledged
+    for event in facts.events:
+        if event.human and event.kind in ACKNOWLEDGING and moment and abs(event.at - moment) <= SAME:
+            return proven(f"Acknowledged after {lasting(after)} by {quoted(event.actor)}", event)
+    # By somebody whose act stands elsewhere: corrected since, or in an incident that was merged into this one.
+    behind = facts.last("incident.corrected", "incident.absorbed") or facts.first("incident.opened")
+    return proven(f"Acknowledged after {lasting(after)}", behind)
 
 
 def _run_in_a_sentence(story: RunStory) -> list[Line]:
