@@ -193,6 +193,17 @@ def test_containment_is_marked_once(incident: Incident) -> None:
     assert incident.contained_at == at
 
 
+def test_what_a_run_contains_is_the_incident_that_its_own_was_merged_into(
+    incident: Incident, responder: Actor
+) -> None:
+    first, second = factories.incident(incident.project), factories.incident(incident.project)
+    actions.merge(first, into=second, actor=responder)
+    actions.merge(second, into=incident, actor=responder)
+    assert actions.mark_contained(first, at=now(), by="shift v1", actor=Actor.system("engine"))
+    incident.refresh_from_db()
+    assert incident.contained_at is not None
+
+
 def test_corrections_are_checked(incident: Incident, responder: Actor) -> None:
     for times, words in (
         ({"created_at": now()}, "is not a time of an incident"),

@@ -12,7 +12,7 @@ from handrail.accounts.models import Project
 from handrail.alerts import episodes
 from handrail.alerts.events import AlertEvent, AlertStatus, Severity
 from handrail.alerts.models import Alert, Source
-from handrail.incidents import actions, hooks, resolving
+from handrail.incidents import actions, hooks, resolving, transitions
 from handrail.incidents.hooks import ChangeKind, IncidentChange, incident_changed
 from handrail.incidents.models import Incident, TimelineEvent
 from handrail.shared.actors import Actor
@@ -310,6 +310,48 @@ def test_merging_into_an_incident_that_is_quiet_does_not_keep_it_open_for_ever(
     actions.merge(fourth, into=third, actor=responder)
     third.refresh_from_db()
     assert third.resolve_due_at is None, "an alert that came along still fires"
+
+
+def test_a_run_of_a_merged_incident_blocks_the_one_that_it_was_merged_into(
+    source: Source, responder: Actor
+) -> None:
+    for name in ("A", "B"):
+        send(source, name)
+        send(source, name, AlertStatus.RESOLVED)
+    first, second = Incident.objects.order_by("number")
+    run = factories.run(factories.runbook(source.project, "shift"), incident=first)
+    actions.merge(first, into=second, actor=responder)
+    quiet(second)
+    resolving.resolve_due()
+    second.refresh_from_db()
+    assert second.is_open
+    assert TimelineEvent.objects.filter(incident=second, text__contains="Shift still runs").exists()
+    run.is_open = False
+    run.save(update_fields=["is_open"])
+    quiet(second)
+    resolving.resolve_due()
+    second.refresh_from_db()
+    assert second.status == "resolved"
+
+
+def test_an_alert_that_ends_while_its_incident_is_merged_is_told_to_the_other(
+    source: Source, responder: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(source, "A")
+    send(source, "B")
+    send(source, "B", AlertStatus.RESOLVED)
+    first, second = Incident.objects.order_by("number")
+    lock = transitions.lock
+
+    def merged_meanwhile(incident: Incident) -> Incident:
+        monkeypatch.setattr(transitions, "lock", lock)
+        actions.merge(first, into=second, actor=responder)
+        return lock(incident)
+
+    monkeypatch.setattr(transitions, "lock", merged_meanwhile)
+    send(source, "A", AlertStatus.RESOLVED)
+    told = TimelineEvent.objects.filter(incident=second, kind="alert.resolved").order_by("n")
+    assert [event.data["title"] for event in told] == ["B", "A"]
 
 
 def test_no_alerts_resolve_an_incident_that_has_none(project: Project, responder: Actor) -> None:

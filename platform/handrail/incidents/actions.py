@@ -232,9 +232,9 @@ def mark_contained(incident: Incident, *, at: datetime, by: str, actor: Actor, u
     """Record the containment run's verified recovery; False when it was contained already or is over.
 
     For the engine, inside the transaction that finishes the run: ``by`` names it (``high-error-rate v7``).
-    It asks for no permission of its own: whoever started the run had it.
+    It asks for no permission of its own: whoever started the run had it. What was merged meanwhile is followed.
     """
-    row = transitions.lock(incident)
+    row = transitions.lock_followed(incident)
     if row.contained_at is not None or row.status not in (*_OPEN_NAMES, Status.RESOLVED):
         return False
     row.contained_at = at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from handrail.incidents import resolving, timeline, transitions
 from handrail.incidents.joining import is_corrected
 from handrail.incidents.lifecycle import Verb
@@ -19,6 +21,16 @@ def follow(incident: Incident) -> Incident:
         incident = incident.merged_into
         seen.add(incident.pk)
     return incident
+
+
+def merged_into(incident: Incident) -> set[uuid.UUID]:
+    """The ids of all incidents that ended in this one, over any number of merges."""
+    found: set[uuid.UUID] = set()
+    latest = {incident.pk}
+    while latest:
+        latest = set(Incident.objects.filter(merged_into__in=latest).values_list("pk", flat=True)) - found
+        found |= latest
+    return found
 
 
 def merge_into(incident: Incident, into: Incident, *, actor: Actor, reason: str = "") -> Incident:

@@ -45,9 +45,12 @@ def on_resolved(change: AlertChange) -> None:
     """Tell the open incidents of an alert that it is over, and set their clock when it was the last one."""
     alert = change.alert
     links = IncidentAlert.objects.filter(alert=alert, incident__is_open=True).select_related("incident")
+    told: set[uuid.UUID] = set()
     for link in links.order_by("incident_id"):
-        row = transitions.lock(link.incident)
-        if row.is_open:
+        # Merged while we waited for its lock, it has taken the alert along.
+        row = transitions.lock_followed(link.incident)
+        if row.is_open and row.pk not in told:
+            told.add(row.pk)
             _tell_resolved(row, change)
 
 

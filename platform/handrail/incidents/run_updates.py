@@ -40,13 +40,14 @@ class RunUpdate:
 def update_by_run(incident_id: uuid.UUID, update: RunUpdate, *, actor: Actor) -> Incident:
     """Apply all of the update or none of it. What is so already stays so: repeating it changes nothing.
 
+    An incident that was merged meanwhile is followed: production is as it is, whatever number that has now.
     It asks for no permission of its own: whoever started the run had it, and the runbook was reviewed.
     Raises NotFound, Conflict (the status cannot be reached from here) or Invalid.
     """
     incident = Incident.objects.filter(pk=incident_id).first()
     if incident is None:
         raise NotFound("The incident of this run does not exist any more.")
-    row = transitions.lock(incident)
+    row = transitions.lock_followed(incident)
     if update.severity is not None and update.severity != row.severity:
         _set_severity(row, update.severity, actor)
     if update.note is not None:

@@ -59,6 +59,14 @@ _LOCKED = Compiled(
 )
 
 
+def lock_followed(incident: Incident) -> Incident:
+    """The incident that this one was merged into, over any number of merges, fresh and locked; itself if none."""
+    row = lock(incident)
+    while row.merged_into is not None:
+        row = lock(row.merged_into)
+    return row
+
+
 @transaction.atomic
 def move(
     incident: Incident,

@@ -9,7 +9,9 @@ import pytest
 
 from handrail.accounts.models import Project
 from handrail.audit.models import AuditEntry
+from handrail.incidents import actions
 from handrail.incidents.models import Incident, TimelineEvent
+from handrail.shared.actors import Actor
 from runbooks.steps.base import ActionContext, Failure, Success
 from runbooks.steps.incident import IncidentUpdate
 from tests import factories
@@ -59,6 +61,18 @@ def test_a_status_that_cannot_be_reached_changes_nothing(
     assert isinstance(outcome, Failure)
     assert outcome.code == "conflict"
     assert not TimelineEvent.objects.filter(kind="note").exists()
+
+
+def test_a_run_whose_incident_was_merged_goes_on_for_the_other(
+    incident: Incident, project: Project, responder: Actor, make_context: MakeContext
+) -> None:
+    other = factories.incident(project)
+    actions.merge(incident, into=other, actor=responder)
+    outcome = update(make_context(project, incident_id=str(incident.pk)), status="mitigated", note="Shifted.")
+    assert isinstance(outcome, Success)
+    other.refresh_from_db()
+    assert other.status == "mitigated"
+    assert TimelineEvent.objects.filter(incident=other, kind="note", text="Shifted.").exists()
 
 
 def test_a_run_without_an_incident_says_so(make_context: MakeContext) -> None:
