@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -14,7 +13,10 @@ from handrail.config.forms import (
     DATABASE,
     GRANTS,
     HTTP,
+    LEASE,
     POSITIVE,
+    PROCESSES,
+    QUEUE,
     SECONDS,
     SEVERITY,
     STORAGE,
@@ -43,7 +45,7 @@ class Setting:
 
     def problem(self, value: str) -> str | None:
         """What is wrong with a value that somebody set, in words; None when nothing is."""
-        if self.form is None or re.fullmatch(self.form.pattern, value):
+        if self.form is None or self.form.fits(value):
             return None
         found = "what it is set to" if self.secret else repr(value[:80])
         return f"{self.name}: {found} does not fit; it must be {self.form.words}."
@@ -118,12 +120,13 @@ SETTINGS: tuple[Setting, ...] = (
         "HANDRAIL_QUEUE_PREFIX",
         "handrail",
         "Begins the names of the broker's queues. Two installations that share a broker need two.",
+        form=QUEUE,
     ),
     Setting(
         "HANDRAIL_WORKER_CONCURRENCY",
         "2",
         "How many runs one `handrail worker` works on at once, each in a process of its own.",
-        form=POSITIVE,
+        form=PROCESSES,
     ),
     Setting(
         "HANDRAIL_WORKER_THREADS",
@@ -184,7 +187,7 @@ SETTINGS: tuple[Setting, ...] = (
         "HANDRAIL_LEASE_SECONDS",
         "30",
         "How long a worker may be silent before its step is taken from it.",
-        form=SECONDS,
+        form=LEASE,
     ),
     Setting(
         "HANDRAIL_AUTO_RESOLVE_AFTER",
