@@ -280,7 +280,7 @@ SLACK_CHANNEL = read("HANDRAIL_SLACK_CHANNEL")
 AUDIT_CHECKPOINTS = read("HANDRAIL_AUDIT_CHECKPOINTS")
 
 # --- telemetry -------------------------------------------------------------------------------
-LOG_FORMAT = read("HANDRAIL_LOG_FORMAT")
+LOG_FORMAT = read("HANDRAIL_LOG_FORMAT").lower()
 LOG_LEVEL = read("HANDRAIL_LOG_LEVEL").upper()
 OTLP_ENDPOINT = read("HANDRAIL_OTLP_ENDPOINT")
 LOGGING_CONFIG = None
