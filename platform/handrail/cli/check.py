@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -225,7 +225,7 @@ def _broker() -> Iterator[Finding]:
     from handrail.config.celery import app
 
     kind, _, folder, *_ = urlsplit(settings.BROKER_URL)
-    if kind == "filesystem" and not Path(folder).is_dir():
+    if kind == "filesystem" and not Path(unquote(folder)).is_dir():
         yield Finding("broker", "ok", "its folder is made by the first process that starts")
         return
     try:

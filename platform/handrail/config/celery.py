@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from celery import Celery
 from django.apps import apps
@@ -32,7 +32,7 @@ def broker_settings(url: str) -> dict[str, Any]:
     """Celery's broker settings for a URL; ``filesystem:///folder`` is the embedded broker."""
     if not url.startswith("filesystem:"):
         return {"broker_url": url, "broker_transport_options": _bounded(url)}
-    folder = Path(urlsplit(url).path)
+    folder = Path(unquote(urlsplit(url).path))
     return {
         "broker_url": "filesystem://localhost//",  # kombu warns about a URL without a host
         "broker_transport_options": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
@@ -186,7 +186,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # --- the database ----------------------------------------------------------------------------
-DATABASE_URL = read("HANDRAIL_DATABASE_URL") or f"sqlite:///{HOME / 'handrail.sqlite3'}"
+DATABASE_URL = read("HANDRAIL_DATABASE_URL") or f"sqlite:///{quote(str(HOME / 'handrail.sqlite3'))}"
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE: a transaction that will write waits for its turn at its start instead of failing in its middle.
@@ -222,7 +222,7 @@ KEEP_ARTIFACTS_DAYS = int(read("HANDRAIL_KEEP_ARTIFACTS_DAYS"))
 KEEP_DELIVERIES_DAYS = int(read("HANDRAIL_KEEP_DELIVERIES_DAYS"))
 
 # --- workers ---------------------------------------------------------------------------------
-BROKER_URL = read("HANDRAIL_BROKER_URL") or f"filesystem://{HOME / 'broker'}"
+BROKER_URL = read("HANDRAIL_BROKER_URL") or f"filesystem://{quote(str(HOME / 'broker'))}"
 QUEUE_PREFIX = read("HANDRAIL_QUEUE_PREFIX")
 WORKER_CONCURRENCY = int(read("HANDRAIL_WORKER_CONCURRENCY"))
 WORKER_THREADS = int(read("HANDRAIL_WORKER_THREADS"))
