@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +153,50 @@ def test_addresses_of_databases_that_django_understands_are_accepted(
 
     monkeypatch.setenv("HANDRAIL_DATABASE_URL", value)
     assert dj_database_url.parse(read("HANDRAIL_DATABASE_URL"))["NAME"]
+
+
+def test_what_only_the_first_run_would_find_out_is_said_before(tmp_path: Path) -> None:
+    status, said, everything = look(
+        tmp_path,
+        HANDRAIL_SESSION_KEY=KEY,
+        HANDRAIL_VAULT_KEYS="s3cr3t-but-no-key",
+        HANDRAIL_VAULT_FILES=str(tmp_path / "nowhere"),
+        HANDRAIL_BROKER_URL="redis://127.0.0.1:1/zero",
+    )
+    assert status == 1
+    assert said["vault keys"][0] == "error"
+    assert "Fernet" in said["vault keys"][1]
+    assert "nowhere is not there" in said["vault files"][1]
+    assert said["broker"][0] == "error"
+    assert "s3cr3t" not in everything
+
+
+def test_an_empty_session_key_is_none(tmp_path: Path) -> None:
+    (tmp_path / "session-key").touch()
+    status, said, _ = look(tmp_path)
+    assert status == 1
+    assert said["session key"][:2] == ("error", "there is none: sessions could be forged")
+
+
+def test_a_home_that_cannot_be_written_to_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.conf import settings
+
+    from handrail.cli import check
+
+    monkeypatch.setattr(settings, "HOME", tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert [finding.found for finding in check._home()] == [f"this user may not write to {tmp_path}"]
+
+
+@pytest.mark.parametrize("name", ["a#b", "a%20b", "a b", "a?b"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    subprocess.run(
+        [sys.executable, "-m", "handrail.cli", "manage", "migrate", "--verbosity", "0", "audit"],
+        cwd=TOP,
+        env=environment(HANDRAIL_HOME=str(home), HANDRAIL_SESSION_KEY=KEY),
+        check=True,
+        timeout=120,
+    )
+    assert (home / "handrail.sqlite3").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]

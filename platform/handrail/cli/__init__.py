@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from types import ModuleType
+from typing import NoReturn
 
 import click
 
@@ -108,5 +110,30 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except HandrailError as error:
-        click.echo(f"handrail: {error.message}", err=True)
-        sys.exit(2)
+        _refuse(error.message)
+    except Exception as error:
+        words = _of_the_database(error)
+        if words is None:
+            raise
+        _refuse(words)
+
+
+def _refuse(words: str) -> NoReturn:
+    click.echo(f"handrail: {words}", err=True)
+    sys.exit(2)
+
+
+def _of_the_database(error: Exception) -> str | None:
+    """What to do about a database that is away, no database, or without its tables; None for any other fault."""
+    if type(error).__module__ != "django.db.utils":
+        return None
+    said = (str(error).strip().splitlines() or ["it says nothing"])[0]
+    name = type(error).__name__
+    if name in ("OperationalError", "ProgrammingError") and re.search("no such|does not exist", said):
+        return f"The database is not as this version needs it ({said}): run `handrail manage migrate`."
+    if name in ("OperationalError", "DatabaseError"):
+        return (
+            f"The database does not answer: {said}. Look at HANDRAIL_DATABASE_URL, and whether the server runs and "
+            "lets this machine in; `handrail check` says more."
+        )
+    return None

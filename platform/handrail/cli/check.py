@@ -55,6 +55,7 @@ def check(as_json: bool) -> None:
 def look() -> Iterator[Finding]:
     """Every finding, in the order in which a person would mend them."""
     yield from _settings()
+    yield from _vault()
     yield from _home()
     yield from _artifacts()
     database = list(_database())
@@ -98,6 +99,29 @@ def _settings() -> Iterator[Finding]:
     else:
         yield Finding("session key", "ok", "is set")
     yield from _reach()
+
+
+def _vault() -> Iterator[Finding]:
+    """Keys that are none, and a folder that is not there: else the first run that needs a secret finds out."""
+    from django.conf import settings
+
+    from handrail.vault.keys import refusal
+
+    wrong = refusal()
+    if wrong:
+        yield Finding(
+            "vault keys",
+            "error",
+            wrong,
+            "see docs/reference/secrets.md: without them no local: secret is read",
+        )
+    if settings.VAULT_FILES and not Path(settings.VAULT_FILES).is_dir():
+        yield Finding(
+            "vault files",
+            "error",
+            f"the folder {settings.VAULT_FILES} is not there, or not to be read",
+            "mount it, or unset HANDRAIL_VAULT_FILES if no secret is named file:",
+        )
 
 
 def _reach() -> Iterator[Finding]:
@@ -231,7 +255,7 @@ def _broker() -> Iterator[Finding]:
     try:
         with app.connection_for_write() as link:
             link.ensure_connection(max_retries=1, timeout=3)
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, ValueError) as error:
         yield Finding(
             "broker",
             "error",
@@ -369,6 +393,13 @@ def _home() -> Iterator[Finding]:
             "error",
             f"{home} is not there",
             f"mkdir -m 700 {home}, owned by the user that runs Handrail, or set HANDRAIL_HOME to another folder",
+        )
+    elif not os.access(home, os.W_OK | os.X_OK):
+        yield Finding(
+            "home folder",
+            "error",
+            f"this user may not write to {home}",
+            "chown it to the user that runs Handrail, or set HANDRAIL_HOME to another folder",
         )
     elif home.stat().st_mode & 0o007:
         yield Finding(

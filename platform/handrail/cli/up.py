@@ -14,13 +14,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import click
 import httpx2
 
 from handrail.cli import set_up_django
 from handrail.cli.processes import Child, Supervisor
-from handrail.config.environment import base_url, home, http_url, is_loopback, make_home, read, split_bind
+from handrail.config.environment import (
+    base_url,
+    home,
+    http_url,
+    is_loopback,
+    kept,
+    make_home,
+    read,
+    split_bind,
+)
 from handrail.shared.errors import Invalid
 
 DEMO_AUTO_RESOLVE_SECONDS = "3"
@@ -77,7 +87,7 @@ class DemoAddress:
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Hold the folder for this process: two would move each other's fake Slack and take each other's broker."""
-    with (folder / "up.lock").open("a+") as lock:
+    with _opened(folder / "up.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -92,29 +102,42 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
+def _opened(path: Path) -> IO[str]:
+    """The file, to be read and written; Invalid when this user may not."""
+    try:
+        return path.open("a+")
+    except OSError as error:
+        raise Invalid(
+            f"{path} cannot be opened ({error.strerror}): this user needs to own {path.parent}."
+        ) from error
+
+
 def prepare_home() -> Path:
     """HANDRAIL_HOME, created where it is missing, with the session key in it."""
     folder = make_home()
-    key = folder / "session-key"
-    if not key.exists():
-        write_private(key, secrets.token_urlsafe(50))
+    if not kept("session-key"):
+        write_private(folder / "session-key", secrets.token_urlsafe(50))
     return folder
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
     part = path.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_text(text)
-    part.replace(path)
+    try:
+        part.touch(mode=0o600)
+        part.write_text(text)
+        part.replace(path)
+    except OSError as error:
+        raise Invalid(
+            f"{path} cannot be written ({error.strerror}): this user needs to own {path.parent}."
+        ) from error
 
 
 def use_fake_slack(demo: DemoAddress) -> None:
     """Point this process and its children at the fake Slack; its secrets are made once and kept."""
-    secret_file = home() / "fake-slack-secret"
-    if not secret_file.exists():
-        write_private(secret_file, secrets.token_hex(16))
-    secret = secret_file.read_text().strip()
+    if not kept("fake-slack-secret"):
+        write_private(home() / "fake-slack-secret", secrets.token_hex(16))
+    secret = kept("fake-slack-secret")
     os.environ["HANDRAIL_SLACK_BASE_URL"] = f"{demo.slack}/api/"
     os.environ["HANDRAIL_SLACK_BOT_TOKEN"] = f"xoxb-fake-{secret[:12]}"
     os.environ["HANDRAIL_SLACK_SIGNING_SECRET"] = secret
@@ -149,15 +172,8 @@ def _refuse_taken(host: str, port: int, setting: str) -> None:
 
 def _migrate() -> None:
     from django.core.management import call_command
-    from django.db import OperationalError
 
-    try:
-        call_command("migrate", interactive=False, verbosity=0)
-    except OperationalError as error:
-        raise Invalid(
-            f"The database does not answer: {str(error).strip().splitlines()[0]}. "
-            "Look at HANDRAIL_DATABASE_URL, and whether the server runs and lets this machine in."
-        ) from error
+    call_command("migrate", interactive=False, verbosity=0)
 
 
 def _seed(demo: DemoAddress, *, sample: bool) -> None:

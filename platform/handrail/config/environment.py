@@ -352,10 +352,8 @@ def base_url() -> str:
 
 def running_url() -> str:
     """The address of the `handrail up` of HANDRAIL_HOME: HANDRAIL_BASE_URL, or what its last start left there."""
-    left = home() / "address"
-    if not read("HANDRAIL_BASE_URL") and left.is_file():
-        return left.read_text().strip()
-    return base_url()
+    left = "" if read("HANDRAIL_BASE_URL") else kept("address")
+    return left or base_url()
 
 
 def http_url(host: str, port: int) -> str:
@@ -385,10 +383,27 @@ def home() -> Path:
     return Path(read("HANDRAIL_HOME")).expanduser().resolve()
 
 
+def kept(name: str) -> str:
+    """The text of a file that was left in HANDRAIL_HOME; "" without it. BadSettingError when it cannot be read."""
+    file = home() / name
+    try:
+        return file.read_text().strip() if file.is_file() else ""
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise BadSettingError(
+            f"{file} cannot be read ({why}): run Handrail as the user that this folder belongs to."
+        ) from error
+
+
 def make_home() -> Path:
     """HANDRAIL_HOME, created for its owner alone where it is not there yet."""
     folder = home()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Invalid(
+            f"The folder {folder} cannot be made ({error.strerror}): set HANDRAIL_HOME to one that this user may make."
+        ) from error
     return folder
 
 

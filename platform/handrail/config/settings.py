@@ -11,18 +11,15 @@ import dj_database_url
 from csp.constants import NONCE, NONE, SELF
 from django.conf import global_settings
 
-from handrail.config.environment import base_url, home, read
+from handrail.config.environment import base_url, home, kept, read
 
 PACKAGE = Path(__file__).resolve().parent.parent
 HOME = home()
 
 # --- the web ---------------------------------------------------------------------------------
 DEBUG = read("HANDRAIL_DEBUG") == "1"
-_key_file = HOME / "session-key"
 INSECURE_KEY = "insecure: for tests and checks alone"
-SECRET_KEY = read("HANDRAIL_SESSION_KEY") or (
-    _key_file.read_text().strip() if _key_file.is_file() else INSECURE_KEY
-)
+SECRET_KEY = read("HANDRAIL_SESSION_KEY") or kept("session-key") or INSECURE_KEY
 BASE_URL = base_url()
 _base = urlsplit(BASE_URL)
 _more_hosts = [host.strip() for host in read("HANDRAIL_ALLOWED_HOSTS").split(",") if host.strip()]

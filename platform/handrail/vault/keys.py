@@ -47,6 +47,17 @@ def rotate(ciphertext: bytes) -> bytes:
         raise CannotDecrypt("none of the keys opens it.") from None
 
 
+def refusal() -> str:
+    """Why the keys cannot be used, in words; "" when they can, or are made when the first is needed."""
+    if not settings.VAULT_KEYS and not (Path(settings.HOME) / KEY_FILE).exists():
+        return ""
+    try:
+        _fernet()
+    except (BadKeys, OSError) as error:
+        return str(error)
+    return ""
+
+
 def _fernet() -> MultiFernet:
     try:
         texts = settings.VAULT_KEYS or _file_keys(Path(settings.HOME) / KEY_FILE)
