@@ -83,6 +83,18 @@ def test_the_fakes_stand_beside_the_web_but_never_in_the_open_by_themselves(
     assert (address.slack, address.production) == (slack, production)
 
 
+@pytest.mark.parametrize(("given", "then"), [("", up.DEMO_AUTO_RESOLVE_SECONDS), ("60", "60")])
+def test_an_empty_variable_is_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, then: str
+) -> None:
+    monkeypatch.setenv("HANDRAIL_HOME", str(tmp_path))
+    for name in ("HANDRAIL_SLACK_BASE_URL", "HANDRAIL_SLACK_BOT_TOKEN", "HANDRAIL_SLACK_SIGNING_SECRET"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HANDRAIL_AUTO_RESOLVE_AFTER", given)
+    up.use_fake_slack(up.DemoAddress("127.0.0.1", 8001))
+    assert os.environ["HANDRAIL_AUTO_RESOLVE_AFTER"] == then
+
+
 def test_the_last_port_leaves_no_room_for_the_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HANDRAIL_DEMO_BIND", raising=False)
     with pytest.raises(Invalid, match="set HANDRAIL_DEMO_BIND"):

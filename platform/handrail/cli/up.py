@@ -53,7 +53,7 @@ def up(no_sample: bool) -> None:
             _refuse_taken(demo.host, demo.port + 1, "HANDRAIL_DEMO_BIND")
             use_fake_slack(demo)
         # What the children have to say in a normal start is nothing; whoever sets the level hears more.
-        os.environ.setdefault("HANDRAIL_LOG_LEVEL", "warning")
+        _unless_set("HANDRAIL_LOG_LEVEL", "warning")
         set_up_django()
         _migrate()
         if demo is not None:
@@ -141,7 +141,13 @@ def use_fake_slack(demo: DemoAddress) -> None:
     os.environ["HANDRAIL_SLACK_BASE_URL"] = f"{demo.slack}/api/"
     os.environ["HANDRAIL_SLACK_BOT_TOKEN"] = f"xoxb-fake-{secret[:12]}"
     os.environ["HANDRAIL_SLACK_SIGNING_SECRET"] = secret
-    os.environ.setdefault("HANDRAIL_AUTO_RESOLVE_AFTER", DEMO_AUTO_RESOLVE_SECONDS)
+    _unless_set("HANDRAIL_AUTO_RESOLVE_AFTER", DEMO_AUTO_RESOLVE_SECONDS)
+
+
+def _unless_set(name: str, value: str) -> None:
+    """A default of this command's own; an empty variable is none, as everywhere."""
+    if not os.environ.get(name, "").strip():
+        os.environ[name] = value
 
 
 def _demo_address(host: str, port: int) -> DemoAddress:
