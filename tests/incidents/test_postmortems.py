@@ -200,6 +200,16 @@ def test_a_published_one_is_amended_by_edits_and_left_alone_by_the_generator(
     postmortems.edit_section(section(postmortem, "summary"), "Better", responder, expected_revision=1)
     postmortem.refresh_from_db()
     assert postmortem.status == "amended"
+    with pytest.raises(Conflict, match="is amended: new facts no longer change it"):
+        postmortems.generate(postmortem.incident, responder)
+
+
+def test_nothing_is_drafted_behind_the_back_of_whoever_publishes(
+    postmortem: Postmortem, responder: Actor
+) -> None:
+    with transaction.atomic():
+        postmortems.set_status(postmortem, "in_review", actor=responder)
+        assert timeline.holds(postmortem.incident_id), "drafting needs this lock, too"
 
 
 def test_the_markdown_links_each_line_to_its_events_and_escapes_titles(

@@ -128,6 +128,9 @@ def test_a_draft_is_reviewed_and_published_by_its_buttons(night: Evening, browse
     assert client.post(address(night.incident, "status/"), {"status": "draft"}).status_code == 409
     save(client, night, "One more thing.", 1)
     assert Postmortem.objects.get(incident=night.incident).status == "amended"
+    actions.add_note(night.incident, "an afterthought", actor=factories.actor(night.resi))
+    page = read(client, address(night.incident))
+    assert "Bring it up to date" not in page, "nothing would change"
 
 
 def test_before_there_is_a_draft_the_page_says_when(night: Evening, browse: Browse) -> None:

@@ -138,7 +138,9 @@ def postmortem_context(
             sentence.asks for each in sections if not each.edited for sentence in each.sentences
         ),
         "newer": [each for each in sections if each.diff],
-        "stale": document is not None and document.events_n < found.timeline_n,
+        "stale": document is not None
+        and document.status not in postmortems.FINISHED
+        and document.events_n < found.timeline_n,
         "tried": tried,
     }
 

@@ -11,9 +11,11 @@ from handrail.incidents.postmortems.actions import (
     set_status,
     starting_text,
 )
+from handrail.incidents.postmortems.drafting import FINISHED
 from handrail.incidents.postmortems.markdown import evidence, html, markdown, section_markdown
 
 __all__ = [
+    "FINISHED",
     "discard_edit",
     "edit_section",
     "evidence",

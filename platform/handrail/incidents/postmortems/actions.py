@@ -9,9 +9,9 @@ from django.db import transaction
 from handrail.accounts.models import User
 from handrail.accounts.permissions import Permission, authorize
 from handrail.audit.actions import AuditObject, record
-from handrail.incidents import transitions
+from handrail.incidents import timeline, transitions
 from handrail.incidents.models import Incident, Postmortem, PostmortemRevision, PostmortemSection
-from handrail.incidents.postmortems.drafting import draft, generated_text
+from handrail.incidents.postmortems.drafting import FINISHED, draft, generated_text
 from handrail.incidents.postmortems.markdown import section_markdown
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
@@ -34,6 +34,12 @@ def generate(incident: Incident, actor: Actor) -> Postmortem:
     row = transitions.lock(incident)
     if row.is_open:
         raise Conflict(f"{row} is still open: its postmortem is drafted when it is resolved.")
+    finished = Postmortem.objects.filter(incident=row, status__in=FINISHED).first()
+    if finished is not None:
+        raise Conflict(
+            f"This postmortem is {finished.get_status_display().lower()}: new facts no longer change it. "
+            "Edit its sections."
+        )
     postmortem = draft(row)
     Incident.objects.filter(pk=row.pk).update(draft_due_at=None)
     record(actor, "postmortem.generated", _object(postmortem), project_id=row.project_id)
@@ -95,6 +101,8 @@ def discard_edit(section: PostmortemSection, actor: Actor, *, expected_revision:
 def set_status(postmortem: Postmortem, status: str, *, actor: Actor) -> Postmortem:
     """Send a draft to review, back, or publish it; later edits make a published one ``amended``."""
     authorize(actor, Permission.RESPOND, postmortem.incident)
+    # Whoever drafts has this lock: nothing that the publisher has not seen comes in behind their back.
+    timeline.lock(postmortem.incident_id)
     row = Postmortem.objects.select_for_update(no_key=True).select_related("incident").get(pk=postmortem.pk)
     if status not in _STEPS[_Status(row.status)]:
         raise Conflict(

@@ -29,7 +29,8 @@ from handrail.shared.clock import database_now, now
 
 LEASE = timedelta(seconds=60)
 DRAFTER = Actor.system("postmortem draft")
-_FINISHED = (Postmortem.Status.PUBLISHED, Postmortem.Status.AMENDED)
+FINISHED = (Postmortem.Status.PUBLISHED, Postmortem.Status.AMENDED)
+"""What the generator leaves alone: people have read it as final."""
 
 
 def on_incident(change: IncidentChange) -> None:
@@ -79,7 +80,7 @@ def draft_if_due(incident_id: uuid.UUID) -> bool:
 def draft(row: Incident) -> Postmortem:
     """Compose the sections of a locked incident; those that people edited keep their text."""
     postmortem, created = Postmortem.objects.get_or_create(incident=row, defaults={"generated_at": now()})
-    if not created and postmortem.status in _FINISHED:
+    if not created and postmortem.status in FINISHED:
         return postmortem
     known = {section.key: section for section in postmortem.sections.select_for_update()}
     for position, section in enumerate(compose(facts_of(row))):
