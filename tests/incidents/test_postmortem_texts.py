@@ -7,13 +7,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from handrail.incidents.metrics import Timestamps
+from handrail.incidents.postmortems import telling
 from handrail.incidents.postmortems.compose import SECTIONS, compose
 from handrail.incidents.postmortems.facts import Event, Facts
+from handrail.incidents.postmortems.runs import waits
 from handrail.incidents.postmortems.telling import MAX_TIMELINE
 from handrail.incidents.postmortems.wording import quoted
 
@@ -213,6 +216,23 @@ def test_of_two_containments_the_one_that_held_is_told() -> None:
     assert "It was contained by restart v2 after 5 min" in text_of(facts, "summary")
     well = next(section for section in compose(facts) if section.key == "went_well")
     assert [line.events for line in well.lines if "verified" in line.text] == [("e5",)]
+
+
+def test_the_work_for_many_runs_grows_with_the_events_and_not_with_their_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[int] = []
+
+    def counted(facts: Facts) -> list[tuple[Event, timedelta]]:
+        looks.append(len(facts.events))
+        return waits(facts)
+
+    monkeypatch.setattr(telling, "waits", counted)
+    story = Story().opened()
+    for n in range(50):
+        story.add("run.started", run=f"r{n}", runbook="high-error-rate", version=7)
+    telling.containment(story.resolved().told())
+    assert len(looks) == 1
 
 
 def test_an_incident_without_a_timeline_gives_prompts_only() -> None:

@@ -155,9 +155,10 @@ def containment(facts: Facts) -> list[Line]:
     if not stories:
         ends = (facts.first("incident.opened"), facts.last("incident.resolved"))
         return proven("No runbook ran", *ends) + prompts("What was done by hand, and by whom?")
+    waited = {event.id: duration for event, duration in waits(facts)}
     lines: list[Line] = []
     for story in stories:
-        lines += _run(story, facts)
+        lines += _run(story, waited)
     return lines
 
 
@@ -245,14 +246,13 @@ def _shown(events: Sequence[Event]) -> list[Event]:
     return [*major[:half], *major[-half:]]
 
 
-def _run(story: RunStory, facts: Facts) -> list[Line]:
+def _run(story: RunStory, waited: dict[str, timedelta]) -> list[Line]:
     started, finished = story.first("run.started"), story.first("run.finished")
     lasted = finished.seconds("duration") if finished else None
     end = quoted(story.state) or "had not finished"
     after = f" after {lasting(lasted)}" if lasted is not None else ""
     first = story.events[0]
     lines = proven(f"**{story.name}** {end}{after}", started or first, finished)
-    waited = {event.id: duration for event, duration in waits(facts)}
     for event in story.events:
         lines += _step(event, waited)
     return lines
