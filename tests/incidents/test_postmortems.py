@@ -153,6 +153,21 @@ def test_an_edit_over_a_change_is_refused_with_both_texts(
     ]
 
 
+def test_newer_facts_are_told_against_what_the_last_edit_started_from(
+    postmortem: Postmortem, responder: Actor
+) -> None:
+    for n, words in enumerate(("first fact", "second fact"), start=1):
+        row = section(postmortem, "timeline")
+        row = postmortems.edit_section(row, f"Mine {n}", responder, expected_revision=row.revision)
+        assert postmortems.newer_facts(row) == ""
+        timeline.add(postmortem.incident, "note", words, actor=ENGINE)
+        drafting.draft_due()
+        told = postmortems.newer_facts(section(postmortem, "timeline"))
+        new = [line for line in told.splitlines() if line.startswith("+-")]
+        assert len(new) == 1
+        assert words in new[0]
+
+
 def test_an_edit_can_be_taken_back_and_stays_among_the_revisions(
     postmortem: Postmortem, responder: Actor
 ) -> None:

@@ -11,7 +11,7 @@ from handrail.accounts.permissions import Permission, authorize
 from handrail.audit.actions import AuditObject, record
 from handrail.incidents import timeline, transitions
 from handrail.incidents.models import Incident, Postmortem, PostmortemRevision, PostmortemSection
-from handrail.incidents.postmortems.drafting import FINISHED, draft, generated_text
+from handrail.incidents.postmortems.drafting import DRAFTER, FINISHED, draft, generated_text
 from handrail.incidents.postmortems.markdown import section_markdown
 from handrail.shared.actors import Actor
 from handrail.shared.clock import now
@@ -62,6 +62,8 @@ def edit_section(
     if len(written) > MAX_TEXT:
         raise Invalid(f"The section has {len(written):,} characters: keep it below {MAX_TEXT:,}.")
     _check_revision(row, expected_revision, written)
+    if has_newer_facts(row):
+        _keep_generated(row)
     row.edited = written
     row.edited_over_digest = row.lines_digest
     _save_revision(row, actor)
@@ -175,6 +177,14 @@ def _save_revision(row: PostmortemSection, actor: Actor) -> None:
         edited=row.edited is not None,
         actor_name=actor.name,
         at=moment,
+    )
+
+
+def _keep_generated(row: PostmortemSection) -> None:
+    """What the next edit starts from: the next newer facts are told against it, not against what was before."""
+    row.revision += 1
+    PostmortemRevision.objects.create(
+        section=row, n=row.revision, text=generated_text(row), edited=False, actor_name=DRAFTER.name, at=now()
     )
 
 
