@@ -172,7 +172,8 @@ def _time(item: _Item, rule: FieldRule | None, names: list[str]) -> dt.datetime 
     if rule is None or item.scope is None:
         return defaults.find_time(item.fields, names)
     value = rule.evaluate(item.scope)
-    return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) else read_time(value)
+    # Read like a text, so that the years 1 and 9999 are "not known" here, too, and no zone pushes them over the edge.
+    return read_time(value.isoformat() if isinstance(value, dt.datetime) else value)
 
 
 def _mapped_text(item: _Item, rule: FieldRule | None) -> str:

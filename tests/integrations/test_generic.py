@@ -151,6 +151,21 @@ def test_a_mapping_reads_what_nobody_could_guess() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ("2026-03-01T13:00:00+01:00", "2026-03-01T12:00:00Z"),
+        ("0001-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:00+05:00", None),
+        ("9999-12-31T23:59:59-05:00", None),
+    ],
+)
+def test_a_time_that_an_expression_gives_is_read_like_any_other(sent: str, read_as: str | None) -> None:
+    mapping = {"started_at": "timestamp(item.at)", "ended_at": "timestamp(item.at)"}
+    (event,) = read({"title": "T", "status": "resolved", "at": sent}, mapping)
+    assert (rfc3339(event.started_at), rfc3339(event.ended_at)) == (read_as, read_as)
+
+
+@pytest.mark.parametrize(
     ("mapping", "message"),
     [
         ({"titel": "body.x"}, "did you mean title"),
