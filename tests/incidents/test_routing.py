@@ -119,6 +119,16 @@ def test_a_tier_one_service_makes_it_worse_and_a_persons_judgement_stands(
     assert incident.severity == "SEV3"
 
 
+def test_an_open_alert_that_gets_worse_raises_its_incident_and_those_above_are_told(
+    source: Source, told: list[IncidentChange]
+) -> None:
+    send(source, severity=Severity.WARNING)
+    send(source, severity=Severity.CRITICAL)
+    send(source, severity=Severity.WARNING)
+    assert Incident.objects.get().severity == "SEV2"
+    assert [change.kind for change in told] == [ChangeKind.OPENED, ChangeKind.SEVERITY_CHANGED]
+
+
 def test_an_alert_soon_after_the_resolution_reopens_and_counts_a_flap(
     source: Source, responder: Actor, told: list[IncidentChange]
 ) -> None:

@@ -257,5 +257,16 @@ def _told_its_incidents(change: AlertChange) -> bool:
             data={"alert": str(alert.pk), "status": alert.status, "severity": alert.severity},
             subject=alert,
         )
+        before = row.severity
         join(row, alert, "", actor=change.actor, at=change.delivery.received_at)
+        if row.severity != before:
+            incident_changed(
+                IncidentChange(
+                    incident=row,
+                    kind=ChangeKind.SEVERITY_CHANGED,
+                    actor=change.actor,
+                    alert=alert,
+                    source=alert.source,
+                )
+            )
     return bool(rows)
