@@ -176,6 +176,25 @@ def test_a_change_of_severity_is_an_update_and_raises_the_incident(
     assert kinds == ["incident.opened", "alert.fired", "alert.changed", "incident.severity_changed"]
 
 
+def test_what_ends_and_fires_again_in_one_body_fires_and_trying_again_changes_nothing(
+    client: Client, generic: Source
+) -> None:
+    there = {"id": "disk", "title": "Disk is full", "status": "firing"}
+    both = json.dumps({"events": [{**there, "status": "resolved"}, there]}).encode()
+    send(client, json.dumps(there).encode(), kind="generic", key="generic-key")
+    told = send(client, both, kind="generic", key="generic-key")
+    assert send(client, both, kind="generic", key="generic-key")["duplicate"]
+    first, second = Alert.objects.order_by("id")
+    assert (first.is_open, second.is_open, second.status) == (False, True, "firing")
+    # The process died after the last event, and before the verdict.
+    Delivery.objects.filter(pk=told["delivery"]).update(
+        verdict="received", due_at=now() - timedelta(seconds=1)
+    )
+    processing.process_by_id(told["delivery"])
+    assert list(Alert.objects.order_by("id").values_list("is_open", flat=True)) == [False, True]
+    assert "applied before" in Delivery.objects.get(pk=told["delivery"]).explanation[1]
+
+
 def test_a_start_in_the_future_or_in_the_past_century_counts_as_the_receipt(
     client: Client, source: Source
 ) -> None:

@@ -43,12 +43,13 @@ _ENDED = Compiled(
 
 @dataclass(frozen=True, slots=True)
 class _Applying:
-    """One event of one delivery, and who acts."""
+    """One event of one delivery, and who acts. ``again``: the delivery ends the alert, and then it is there again."""
 
     event: AlertEvent
     delivery: Delivery
     actor: Actor
     began: datetime
+    again: bool
 
     @property
     def started_at(self) -> datetime:
@@ -62,12 +63,13 @@ class _Applying:
         return kinds.get(self.delivery.source.kind).start_names_episode and self.event.started_at is not None
 
 
-def apply(event: AlertEvent, delivery: Delivery, *, actor: Actor) -> str:
+def apply(event: AlertEvent, delivery: Delivery, *, actor: Actor, again: bool = False) -> str:
     """Apply one event in one transaction, hooks included; returns what was made of it, in words.
 
-    Safe to repeat: an event of a delivery that was applied already changes nothing.
+    Safe to repeat: an event of a delivery that was applied already changes nothing. ``again``: the last word of this
+    delivery about this alert comes after its end in the same delivery, and is not its end.
     """
-    applying = _Applying(event, delivery, actor, now())
+    applying = _Applying(event, delivery, actor, now(), again)
     with transaction.atomic():
         alert = _open_episode(delivery, event.fingerprint)
         if event.status is AlertStatus.RESOLVED:
@@ -143,7 +145,8 @@ def _late_duplicate(applying: _Applying) -> str:
     last = _ENDED.first(delivery.source_id, event.fingerprint)
     if last is None:
         return ""
-    if last.last_event_at > delivery.received_at or last.last_delivery_id == delivery.pk:
+    ended_here = last.last_delivery_id == delivery.pk and not applying.again
+    if last.last_event_at > delivery.received_at or ended_here:
         return "kept and ignored: a later delivery has ended this episode already"
     recent = delivery.received_at - last.last_event_at < LATE_DUPLICATE
     if applying.names_episode and recent and applying.started_at <= last.started_at:
@@ -176,6 +179,8 @@ def _resolve(alert: Alert | None, applying: _Applying) -> str:
     event, delivery = applying.event, applying.delivery
     if alert is None:
         return "resolved, but no episode is open: nothing to end"
+    if applying.again and alert.first_delivery_id == delivery.pk:
+        return "applied before: it fires again since"
     older = _belongs_to_an_earlier_episode(alert, applying)
     if older:
         return older

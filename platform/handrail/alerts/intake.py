@@ -218,10 +218,11 @@ def _still_said_by(earlier: Delivery, told: Sequence[Told]) -> list[Alert] | Non
             "fingerprint", "last_delivery_id"
         )
     }
+    last_words = {event.fingerprint: event.status for event in events}
     for event in events:
         alert = open_alerts.get(event.fingerprint)
         if event.status is AlertStatus.RESOLVED:
-            if alert is not None:
+            if alert is not None and last_words[event.fingerprint] is AlertStatus.RESOLVED:
                 return None
         elif alert is None or alert.last_delivery_id != earlier.pk:
             return None

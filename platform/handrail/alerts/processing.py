@@ -18,7 +18,7 @@ from django.dispatch import Signal
 from handrail.alerts import episodes, kinds, messages
 from handrail.alerts.bodies import JsonValue
 from handrail.alerts.errors import IntakeError
-from handrail.alerts.events import Message, Told
+from handrail.alerts.events import AlertEvent, AlertStatus, Message, Told
 from handrail.alerts.models import Delivery
 from handrail.alerts.settings import read_settings
 from handrail.letters import actions as letters
@@ -56,10 +56,10 @@ def actor_of(delivery: Delivery) -> Actor:
     )
 
 
-def _apply(event: Told, delivery: Delivery, **_: object) -> str:
+def _apply(event: Told, delivery: Delivery, *, again: bool = False, **_: object) -> str:
     if isinstance(event, Message):
         return messages.apply(event, delivery, actor=actor_of(delivery))
-    return episodes.apply(event, delivery, actor=actor_of(delivery))
+    return episodes.apply(event, delivery, actor=actor_of(delivery), again=again)
 
 
 event_received.connect(_apply, dispatch_uid="alerts.episodes")
@@ -69,14 +69,32 @@ def process(delivery: Delivery, events: Sequence[Told]) -> None:
     """Apply the events of a claimed delivery and write its verdict; never raises what a subscriber raised."""
     words = [event.note for event in events if event.note]
     failures: list[str] = []
+    again = _firing_again(events)
     for event in events:
-        for _, answer in event_received.send_robust(Delivery, event=event, delivery=delivery):
+        is_again = isinstance(event, AlertEvent) and event.fingerprint in again
+        told = event_received.send_robust(Delivery, event=event, delivery=delivery, again=is_again)
+        for _, answer in told:
             if isinstance(answer, BaseException):
                 log.error("event_failed", delivery=str(delivery.pk), title=event.title, exc_info=answer)
                 failures.append(f"{event.title}: {type(answer).__name__}: {answer}")
             else:
                 words.append(str(answer))
     _finish(delivery, words, failures)
+
+
+def _firing_again(events: Sequence[Told]) -> set[str]:
+    """The alerts that one delivery first ends and then, as its last word, says to be there again."""
+    ended: set[str] = set()
+    again: set[str] = set()
+    for event in events:
+        if not isinstance(event, AlertEvent):
+            continue
+        if event.status is AlertStatus.RESOLVED:
+            ended.add(event.fingerprint)
+            again.discard(event.fingerprint)
+        elif event.fingerprint in ended:
+            again.add(event.fingerprint)
+    return again
 
 
 def process_by_id(delivery_id: uuid.UUID | str) -> None:
