@@ -281,6 +281,33 @@ def test_a_large_group_is_left_to_a_worker_and_found_by_the_sweeper(client: Clie
     assert processing.process_due() == 0
 
 
+def test_an_end_that_overtakes_its_firing_waits_for_it(client: Client, source: Source) -> None:
+    names = [f"Alert{n}" for n in range(60)]
+    send(client, group(*map(alert, names)))
+    told = send(client, group(resolved("Alert7")))
+    assert told["verdict"] == "received"
+    ending = Delivery.objects.get(pk=told["delivery"])
+    assert "it waits for them" in ending.error
+    assert processing.process_due() == 1
+    Delivery.objects.filter(verdict="received").update(due_at=now() - timedelta(seconds=1))
+    assert processing.process_due() == 1
+    ending.refresh_from_db()
+    assert (ending.verdict, ending.error) == ("processed", "")
+    assert list(Alert.objects.filter(is_open=False).values_list("title", flat=True)) == ["Alert7"]
+
+
+def test_an_end_does_not_wait_for_ever(client: Client, source: Source) -> None:
+    send(client, group(*(alert(f"Alert{n}") for n in range(60))))
+    told = send(client, group(resolved("Alert7")))
+    long_ago = database_now() - timedelta(minutes=11)
+    Delivery.objects.filter(pk=told["delivery"]).update(received_at=long_ago, due_at=long_ago)
+    Delivery.objects.exclude(pk=told["delivery"]).update(
+        received_at=long_ago - timedelta(minutes=1), due_at=now() + timedelta(hours=1)
+    )
+    assert processing.process_due() == 1
+    assert Delivery.objects.get(pk=told["delivery"]).verdict == "processed"
+
+
 def test_no_data_is_shown_but_opens_no_incident(client: Client, generic: Source) -> None:
     send(client, b'{"title": "CPU", "status": "no_data"}', kind="generic", key="generic-key")
     assert Alert.objects.get().status == "no_data"

@@ -13,12 +13,15 @@ from handrail.alerts.hooks import AlertChange, AlertChangeKind, alert_changed
 from handrail.alerts.models import Alert, Delivery
 from handrail.alerts.placing import environment_of, service_of
 from handrail.shared.actors import Actor
-from handrail.shared.clock import now
+from handrail.shared.clock import database_now, now
 from handrail.shared.statements.compiled import Compiled
 from handrail.shared.statements.writing import insert, insert_once
 
 LATE_DUPLICATE = timedelta(minutes=15)
 """How long after an episode's end its own firing may still arrive, from a peer or from a retry."""
+
+LONGEST_WAIT = timedelta(minutes=10)
+"""How long the end of an alert waits for deliveries that came before it. Less than all attempts take."""
 
 EARLIEST_START = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_VALUE = 200
@@ -39,6 +42,10 @@ _ENDED = Compiled(
         .order_by("-last_event_at")[:1]
     )
 )
+
+
+class Overtaken(Exception):
+    """The end of an alert came to be applied before what its source had sent earlier, maybe its firing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ def apply(event: AlertEvent, delivery: Delivery, *, actor: Actor, again: bool = 
 
     Safe to repeat: an event of a delivery that was applied already changes nothing. ``again``: the last word of this
     delivery about this alert comes after its end in the same delivery, and is not its end.
+    Raises Overtaken when it has to be tried again later.
     """
     applying = _Applying(event, delivery, actor, now(), again)
     with transaction.atomic():
@@ -178,6 +186,10 @@ def _repeat(alert: Alert, applying: _Applying) -> str:
 def _resolve(alert: Alert | None, applying: _Applying) -> str:
     event, delivery = applying.event, applying.delivery
     if alert is None:
+        if _has_overtaken(delivery):
+            raise Overtaken(
+                "resolved, but deliveries that came before are still to be read: it waits for them"
+            )
         return "resolved, but no episode is open: nothing to end"
     if applying.again and alert.first_delivery_id == delivery.pk:
         return "applied before: it fires again since"
@@ -194,6 +206,16 @@ def _resolve(alert: Alert | None, applying: _Applying) -> str:
     alert.save()
     words = f"Ended the episode: resolved at {alert.ended_at:%Y-%m-%d %H:%M:%S} UTC"
     return _tell(alert, AlertChangeKind.RESOLVED, applying, words)
+
+
+def _has_overtaken(delivery: Delivery) -> bool:
+    """Whether an earlier delivery of the source is still to be applied: by a worker, or again after a fault of ours."""
+    before = Delivery.objects.filter(
+        source=delivery.source_id,
+        verdict=Delivery.Verdict.RECEIVED,
+        received_at__lt=delivery.received_at,
+    )
+    return before.exists() and database_now() - delivery.received_at < LONGEST_WAIT
 
 
 def _belongs_to_an_earlier_episode(alert: Alert, applying: _Applying) -> str:

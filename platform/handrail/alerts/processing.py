@@ -74,7 +74,9 @@ def process(delivery: Delivery, events: Sequence[Told]) -> None:
         is_again = isinstance(event, AlertEvent) and event.fingerprint in again
         told = event_received.send_robust(Delivery, event=event, delivery=delivery, again=is_again)
         for _, answer in told:
-            if isinstance(answer, BaseException):
+            if isinstance(answer, episodes.Overtaken):
+                failures.append(f"{event.title}: {answer}")
+            elif isinstance(answer, BaseException):
                 log.error("event_failed", delivery=str(delivery.pk), title=event.title, exc_info=answer)
                 failures.append(f"{event.title}: {type(answer).__name__}: {answer}")
             else:
