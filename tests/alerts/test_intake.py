@@ -272,6 +272,25 @@ def test_a_delivery_that_fails_for_ever_becomes_a_dead_letter(
     assert processing.process_due() == 0
 
 
+def test_a_delivery_whose_every_attempt_loses_its_process_becomes_a_dead_letter(
+    client: Client, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    told = send(client, group(*(alert(f"Alert{n}") for n in range(60))))
+    monkeypatch.setattr(processing, "read_events", die)
+    for _ in range(processing.MAX_ATTEMPTS):
+        Delivery.objects.update(due_at=now() - timedelta(seconds=1))
+        with pytest.raises(SystemExit):
+            processing.process_due()
+    Delivery.objects.update(due_at=now() - timedelta(seconds=1))
+    assert processing.process_due() == 1
+    delivery = Delivery.objects.get(pk=told["delivery"])
+    assert (delivery.verdict, delivery.due_at) == ("dead", None)
+    assert delivery.error.startswith("Given up after 10 attempts: no attempt came to its end")
+
+
 def test_a_large_group_is_left_to_a_worker_and_found_by_the_sweeper(client: Client, source: Source) -> None:
     told = send(client, group(*(alert(f"Alert{n}") for n in range(60))))
     assert told["verdict"] == "received"

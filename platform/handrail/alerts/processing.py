@@ -104,6 +104,10 @@ def process_by_id(delivery_id: uuid.UUID | str) -> None:
     delivery = _claim(delivery_id)
     if delivery is None:
         return
+    if delivery.attempts > MAX_ATTEMPTS:
+        last = delivery.error or "no attempt came to its end, as if each had lost its process"
+        bury(delivery, f"Given up after {MAX_ATTEMPTS} attempts: {last}")
+        return
     settings = read_settings(delivery.source.settings)
     try:
         events = read_events(delivery.source.kind, bytes(delivery.body), delivery.headers, settings.mapping)
