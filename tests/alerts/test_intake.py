@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.test import Client
 
 from handrail.accounts.models import Project
@@ -298,6 +299,23 @@ def test_a_large_group_is_left_to_a_worker_and_found_by_the_sweeper(client: Clie
     assert processing.process_due() == 1
     assert Alert.objects.count() == 60
     assert processing.process_due() == 0
+
+
+def test_who_goes_on_with_a_large_group_keeps_it(
+    client: Client, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def look(change: AlertChange) -> None:
+        # Half a minute passes with each alert, for whoever works on them and for whoever looks what is due.
+        Delivery.objects.update(due_at=F("due_at") - timedelta(seconds=30))
+        looks.append(Delivery.objects.filter(due_at__lte=database_now()).count())
+
+    monkeypatch.setattr(alert_changed, "_subscribers", heard_by(look))
+    monkeypatch.setattr(processing, "steady", lambda: 30.0 * len(looks))
+    send(client, group(*(alert(f"Alert{n}") for n in range(60))))
+    assert processing.process_due() == 1
+    assert looks == [0] * 60
 
 
 def test_an_end_that_overtakes_its_firing_waits_for_it(client: Client, source: Source) -> None:

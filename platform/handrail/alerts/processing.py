@@ -23,7 +23,7 @@ from handrail.alerts.models import Delivery
 from handrail.alerts.settings import read_settings
 from handrail.letters import actions as letters
 from handrail.shared.actors import Actor, ActorKind, Channel
-from handrail.shared.clock import database_now
+from handrail.shared.clock import database_now, steady
 from handrail.shared.statements.writing import Batch
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 10
 """With the delays below: some twenty minutes of a fault of ours before a delivery is a dead letter."""
 
 LEASE = timedelta(seconds=60)
-"""How long one attempt may take before another process may try."""
+"""How long an attempt may be silent before another process may try; one that goes on prolongs it."""
 
 MAX_EXPLANATIONS = 100
 
@@ -70,7 +70,11 @@ def process(delivery: Delivery, events: Sequence[Told]) -> None:
     words = [event.note for event in events if event.note]
     failures: list[str] = []
     again = _firing_again(events)
+    prolonged = steady()
     for event in events:
+        if steady() - prolonged > LEASE.total_seconds() / 4:
+            _prolong(delivery)
+            prolonged = steady()
         is_again = isinstance(event, AlertEvent) and event.fingerprint in again
         told = event_received.send_robust(Delivery, event=event, delivery=delivery, again=is_again)
         for _, answer in told:
@@ -162,6 +166,12 @@ def _claim(delivery_id: uuid.UUID | str) -> Delivery | None:
     if not due.update(attempts=F("attempts") + 1, due_at=now + LEASE):
         return None
     return Delivery.objects.select_related("source__project").get(pk=delivery_id)
+
+
+def _prolong(delivery: Delivery) -> None:
+    """Thousands of alerts take minutes: meanwhile nobody else shall begin with them."""
+    going_on = Delivery.objects.filter(pk=delivery.pk, verdict=Verdict.RECEIVED)
+    going_on.update(due_at=database_now() + LEASE)
 
 
 def _finish(delivery: Delivery, words: Sequence[str], failures: Sequence[str]) -> None:
