@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -183,6 +184,64 @@ def test_an_alert_of_a_merged_incident_follows_it(source: Source, responder: Act
     actions.resolve(second, actor=responder)
     send(source, "A", labels={"pod": "3"})
     assert f"was merged into {second}, which is resolved" in last_decision("A")
+
+
+def test_merging_stops_no_clock_unless_an_alert_still_fires(source: Source, responder: Actor) -> None:
+    for name in ("A", "B", "C"):
+        send(source, name)
+    first, second, third = Incident.objects.order_by("number")
+    send(source, "A", AlertStatus.RESOLVED)
+    send(source, "B", AlertStatus.RESOLVED)
+    second.refresh_from_db()
+    actions.merge(first, into=second, actor=responder)
+    due = second.resolve_due_at
+    second.refresh_from_db()
+    assert due is not None
+    assert abs(second.resolve_due_at - due) < timedelta(seconds=5)
+    actions.merge(second, into=third, actor=responder)
+    third.refresh_from_db()
+    assert third.resolve_due_at is None
+    send(source, "C", AlertStatus.RESOLVED)
+    quiet(third)
+    resolving.resolve_due()
+    third.refresh_from_db()
+    assert third.status == "resolved"
+
+
+@pytest.fixture
+def merging(responder: Actor, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The first incident is merged into the second while whoever is about to lock it waits."""
+    lock = transitions.lock
+
+    def merge_before(incident: Incident) -> Incident:
+        monkeypatch.setattr(transitions, "lock", lock)
+        first, second = Incident.objects.order_by("number")
+        actions.merge(first, into=second, actor=responder)
+        return lock(incident)
+
+    return lambda: monkeypatch.setattr(transitions, "lock", merge_before)
+
+
+def test_an_alert_that_ends_while_its_incident_is_merged_starts_the_clock_of_the_other(
+    source: Source, merging: Callable[[], None]
+) -> None:
+    send(source, "A")
+    second = factories.incident(source.project)
+    merging()
+    send(source, "A", AlertStatus.RESOLVED)
+    second.refresh_from_db()
+    assert second.resolve_due_at is not None
+    assert last_decision("A") == f"{second} resolves in 5 min unless an alert fires again"
+
+
+def test_an_alert_that_gets_worse_while_its_incident_is_merged_raises_the_other(
+    source: Source, merging: Callable[[], None]
+) -> None:
+    send(source, "A", severity=Severity.WARNING)
+    factories.incident(source.project, severity="SEV4")
+    merging()
+    send(source, "A", severity=Severity.CRITICAL)
+    assert list(Incident.objects.order_by("number").values_list("severity", flat=True)) == ["SEV4", "SEV2"]
 
 
 def test_over_the_budget_alerts_gather_under_one_storm_incident(

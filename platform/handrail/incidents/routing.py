@@ -246,7 +246,9 @@ def _told_its_incidents(change: AlertChange) -> bool:
     """Let the open incidents that the alert belongs to know of its new severity; False when there are none."""
     alert = change.alert
     links = IncidentAlert.objects.filter(alert=alert, incident__is_open=True).select_related("incident")
-    rows = [transitions.lock(link.incident) for link in links.order_by("incident_id")]
+    locked = [transitions.lock(link.incident) for link in links.order_by("incident_id")]
+    # One may have ended, or been merged, while its lock was waited for.
+    rows = [row for row in locked if row.is_open]
     for row in rows:
         timeline.add(
             row,
