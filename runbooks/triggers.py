@@ -7,6 +7,7 @@ with the delivery.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from runbooks.versions import definition_of
 
 BY = "triggers"
 """Who decided, in an alert's decisions."""
+
+LONGEST_KEY = 300
 
 DECIDED = "trigger.decided"
 """The kind of the timeline event that explains what an incident without an alert started, and what not."""
@@ -226,7 +229,7 @@ def _explain_failure(occasion: Occasion, incident: Incident, error: Exception) -
         actor=occasion.actor,
         url=runbook_url(occasion.runbook.project.slug, occasion.runbook.slug),
         subject=("runbook", occasion.runbook.pk),
-        dedupe_key=f"trigger:{occasion.runbook.pk}:{occasion.trigger.id}:{occasion.alert.pk}"
+        dedupe_key=f"trigger:{occasion.alert.pk}:{occasion.runbook.pk}:{occasion.trigger.id}"
         if occasion.alert is not None
         else "",
     )
@@ -252,11 +255,18 @@ def _key(occasion: Occasion) -> str:
     """What makes two occasions the same: the trigger's own key, else the incident, else the delivery."""
     dedupe = occasion.trigger.dedupe
     if dedupe is not None:
-        return f"{occasion.trigger.id}:{render(dedupe.key, occasion.names)}"[:300]
+        return _bounded(f"{occasion.trigger.id}:{render(dedupe.key, occasion.names)}")
     if occasion.incident is not None:
         return f"incident:{occasion.incident.pk}"
     delivery = occasion.delivery.pk if occasion.delivery is not None else new_id()
     return f"delivery:{delivery}:{occasion.trigger.id}"
+
+
+def _bounded(key: str) -> str:
+    """The key, or its digest where it is too long: two long keys that begin alike are two keys."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"sha256={hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _earlier_run(occasion: Occasion, key: str) -> Run | None:

@@ -308,6 +308,16 @@ def test_another_key_is_another_run(
     assert "Started run" in happens(incident, other, ChangeKind.JOINED)
 
 
+def test_two_long_keys_that_begin_alike_are_two_runs(
+    project: Project, admin: Actor, incident: Incident, source: Source
+) -> None:
+    publish(admin, project, f"on: alert, dedupe: {{{KEY}, on_duplicate: skip}}")
+    first, second = (factories.alert(project, source, labels={"service": "x" * 400 + end}) for end in "12")
+    assert "Started run" in happens(incident, first)
+    assert "Started run" in happens(incident, second, ChangeKind.JOINED)
+    assert "is enough" in happens(incident, second, ChangeKind.JOINED)
+
+
 def test_a_run_that_somebody_started_a_moment_ago_with_the_key_is_attached_to(
     project: Project, admin: Actor, incident: Incident, alert: Alert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
