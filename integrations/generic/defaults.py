@@ -36,6 +36,10 @@ def find_status(item: Fields, path: str) -> AlertStatus:
 
     Raises NotThisSource for a word under a name like `status` that no table knows, if nothing else tells.
     """
+    for value in item.values(["heartbeat"]):  # Uptime Kuma: 0 is down, 1 is up
+        beat = fields.HEARTBEATS.get(as_text(value.get("status")) or "") if isinstance(value, dict) else None
+        if beat is not None:
+            return beat
     unknown: Found | None = None
     for found in item.scalars(fields.STATUS_KEYS):
         status = _status_of(found)

@@ -210,11 +210,12 @@ _STATUS_WORDS: dict[AlertStatus, str] = {
         "green stopped"
     ),
     AlertStatus.ACKNOWLEDGED: "acknowledge acknowledged ack acked",
-    AlertStatus.NO_DATA: "nodata insufficientdata nodatapoints",
+    AlertStatus.NO_DATA: "nodata renodata insufficientdata nodatapoints",
 }
 STATUS_WORDS: dict[str, AlertStatus] = {
     word: status for status, words in _STATUS_WORDS.items() for word in words.split()
 }
+HEARTBEATS = {"0": AlertStatus.FIRING, "1": AlertStatus.RESOLVED}
 # What a sender writes where it means "nothing": unfilled template variables, SCOM's "np", a null that
 # became text.
 _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "np", "n/a", "<na>", "%s"})
