@@ -93,10 +93,10 @@ def _escalate(row: Escalation) -> bool:
 def _widen(approval: Approval, to: Mapping[str, str]) -> None:
     """Let a further team decide, where the runbook says so. Without any team or person, all approvers may already."""
     team, policy = to.get("team"), dict(approval.policy)
-    asked = [*policy.get("teams", []), *policy.get("users", [])]
-    if not team or not asked or team in asked:
+    teams = policy.get("teams", [])
+    if not team or team in teams or not (teams or policy.get("users")):
         return
-    policy["teams"] = [*policy.get("teams", []), team]
+    policy["teams"] = [*teams, team]
     approval.policy = policy
     approval.save(update_fields=["policy"])
 

@@ -88,6 +88,14 @@ def test_one_more_channel_and_team_are_asked_and_told_what_comes_if_nobody_answe
     assert escalating.escalate_due() == 0
 
 
+def test_a_team_is_asked_also_where_a_person_of_its_name_is_asked(stage: Stage) -> None:
+    run = stage.start(stage.publish(ASKING.replace("{teams: [dba]}", "{users: [leads]}")))
+    lead = factories.person("lea", roles={stage.project: "approver"})
+    factories.team(stage.project, slug="leads").members.add(lead)
+    assert due(0) == 1
+    assert approvals.may_decide(Approval.objects.get(run=run), factories.actor(lead)).allowed
+
+
 def test_a_person_is_asked_directly_and_pagerduty_pages_until_it_is_decided(stage: Stage) -> None:
     approval = asked(stage)
     factories.linked(factories.person("olga"), "U42")
