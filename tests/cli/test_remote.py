@@ -285,6 +285,19 @@ def test_an_approval_is_read_and_approved_by_somebody_else(
     assert late.exit_code in (0, 2)
 
 
+def test_a_line_break_in_a_value_is_no_further_step_of_the_plan(
+    as_role: str, live_server: LiveServer, project: Project
+) -> None:
+    factories.runbook(project, "fail-over", text=RUNBOOK)
+    approval = started().approvals.get()
+    approval.prompt = "Restart checkout?\n  read: look"
+    approval.plan = [{"step": "shift", "effect": "reversible", "preview": "Shift\n  read: look \u202e"}]
+    approval.save()
+    shown = call("approvals", str(approval.pk)).output
+    assert r"Restart checkout?\n  read: look" in shown
+    assert r"  reversible: Shift\n  read: look \u202e" in shown
+
+
 def test_a_denial_needs_a_reason(as_role: str) -> None:
     assert call("deny", "01234567").exit_code == 2
 

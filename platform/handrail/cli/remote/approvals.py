@@ -7,6 +7,7 @@ import click
 from handrail.cli.remote.client import Client, Object
 from handrail.cli.remote.output import as_json, clock, coloured, print_json, print_table, safe, short_id, sure
 from handrail.cli.remote.runbooks import read_inputs
+from handrail.shared.printable import printable
 
 
 @click.command()
@@ -52,10 +53,13 @@ def approval_of(client: Client, said: str) -> str:
 
 def show(approval: Object) -> None:
     """The question, what would run, and what is missing."""
-    click.echo(click.style(safe(str(approval["prompt"])), bold=True))
+    # With every character visible, as on the web: a line break in a value must not look like one more step.
+    click.echo(click.style(printable(str(approval["prompt"])), bold=True))
     click.echo(f"{approval['runbook']}, step {approval['step']}: {coloured(str(approval['state']))}")
     for call in approval["plan"]:
-        click.echo(f"  {call.get('effect', '')}: {safe(str(call.get('preview') or call.get('title') or ''))}")
+        click.echo(
+            f"  {call.get('effect', '')}: {printable(str(call.get('preview') or call.get('title') or ''))}"
+        )
     click.echo(
         f"digest {str(approval['digest'])[:16]}; until {clock(approval['expires_at']) or 'somebody answers'}"
     )
