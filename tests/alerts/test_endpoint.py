@@ -227,6 +227,21 @@ def test_what_a_proven_sender_says_is_a_dead_letter_when_it_is_not_understood(
     assert bytes(dead.body) == b'{"hello": 1}'
 
 
+@pytest.mark.parametrize("name", ["\\u0000", "\\ud800"])
+def test_a_dead_letter_may_name_what_no_database_keeps(
+    client: Client, source: Source, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    settings.VAULT_GRANTS = ["shop=env:HANDRAIL_SECRET_HOOK"]
+    Source.objects.update(secret_reference="env:HANDRAIL_SECRET_HOOK")
+    monkeypatch.setenv("HANDRAIL_SECRET_HOOK", "s3cret")
+    body = f'{{"status": "firing", "alerts": [{{"labels": {{"{name}": {{}}}}}}]}}'.encode()
+    response = post(client, body, Authorization="Bearer s3cret")
+    assert response.status_code == 202
+    dead = Delivery.objects.get()
+    assert (dead.verdict, dead.error[:45]) == ("dead", "not a body of alertmanager: $.alerts[0].label")
+    assert "\N{REPLACEMENT CHARACTER}" in dead.error
+
+
 def test_it_reads_no_session_and_no_user(
     client: Client, source: Source, django_assert_max_num_queries: Any
 ) -> None:

@@ -21,6 +21,7 @@ from handrail.alerts.errors import IntakeError
 from handrail.alerts.events import AlertEvent, AlertStatus, Message, Told
 from handrail.alerts.models import Delivery
 from handrail.alerts.settings import read_settings
+from handrail.alerts.text import storable
 from handrail.letters import actions as letters
 from handrail.shared.actors import Actor, ActorKind, Channel
 from handrail.shared.clock import database_now, steady
@@ -143,6 +144,8 @@ def process_due(limit: int = 50) -> int:
 
 def bury(delivery: Delivery, error: str) -> None:
     """Make the delivery a dead letter: kept, listed, and not tried again by itself."""
+    # It may name a key of the body, with what no database keeps.
+    error = storable(error)
     with transaction.atomic():
         buried = Delivery.objects.filter(pk=delivery.pk, verdict=Verdict.RECEIVED).update(
             verdict=Verdict.DEAD, error=error, due_at=None
@@ -180,6 +183,7 @@ def _finish(delivery: Delivery, words: Sequence[str], failures: Sequence[str]) -
         batch.update(Delivery, delivery.pk, columns, where={"verdict": Verdict.RECEIVED})
         batch.execute_at_once()
 
+    failures = [storable(failure) for failure in failures]
     explanation = _bounded([*words, *failures])
     if not failures:
         write(verdict=Verdict.PROCESSED, explanation=explanation, error="", due_at=None)
