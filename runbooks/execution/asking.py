@@ -164,6 +164,9 @@ def void_if_unsound(transition: Transition, key: str) -> bool:
         if not transition.locked:
             raise NeedsLock
         plan, _ = planned(transition.live, transition.state, asked, answered.undecided)
+        for call in plan:
+            # Whoever does not know an action cannot say what it would do: UnknownAction leaves it to another worker.
+            get(call.action)
         same = approval_digest(transition.live.run.version_digest, plan) == answered.digest
         reason = approvals.lost_standing(answered.approval) if same else CHANGED
         if not reason:

@@ -12,13 +12,14 @@ from handrail.accounts.models import Project
 from handrail.shared.errors import Conflict
 from runbooks import approvals, resuming, runs
 from runbooks.engine import events as e
-from runbooks.execution import answers
+from runbooks.execution import answers, asking, gate
 from runbooks.execution.live import Unreadable, load
 from runbooks.execution.transition import Transition, open_transition
 from runbooks.models import Approval, Run, RunEvent, StepRun, Vote
 from runbooks.steps.base import Failure, Success
+from runbooks.steps.registry import UnknownAction
 from tests import factories
-from tests.runbooks.execution.stage import Scripted, Stage, history, states
+from tests.runbooks.execution.stage import Scripted, Stage, history, ready_steps, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -140,6 +141,25 @@ def test_a_plan_that_changed_after_the_answer_is_asked_anew(
     assert asked.state == "succeeded"
     assert len(calls.calls) == 1
     assert RunEvent.objects.filter(run=asked, type="approval.voided").count() == 1
+
+
+def test_a_worker_that_does_not_know_the_action_takes_no_answer_back(
+    stage: Stage, project: Project, asked: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(project, asked, "approve")
+
+    def unknown(name: str) -> None:
+        raise UnknownAction(name)
+
+    with monkeypatch.context() as older:
+        older.setattr(asking, "get", unknown)
+        older.setattr(gate, "get", unknown)
+        [failover] = ready_steps(asked)
+        assert stage.driver.drive(failover) == 0
+    assert Approval.objects.get(run=asked).state == "approved"
+    assert StepRun.objects.get(run=asked, node="failover").state == "ready"
+    stage.drive(asked)
+    assert asked.state == "succeeded"
 
 
 @pytest.mark.parametrize("loss", ["role", "account"])
