@@ -64,7 +64,7 @@ def test_a_held_step_waits_ready_with_the_reason_in_words_and_costs_no_attempt(
     assert row.ready_at is not None
     assert row.ready_at > database_now() + timedelta(minutes=30)
     assert run.state == "waiting"
-    assert state_in_words(run) == "Held by a test: test.call"
+    assert state_in_words(run) == "Held by a test: second"
     assert history(run)[-2:] == ["step.scheduled second", "step.held second"]
     assert ("second", "test") in barrier.asked
 
