@@ -149,6 +149,11 @@ def test_the_page_shows_the_step_that_matters_and_any_other_on_request(scene: Sc
     assert "connecting to &lt;db&gt;" in same
 
 
+@pytest.mark.parametrize("code", ["not_approved", "approval_void", "not_reached"])
+def test_what_fails_for_a_reason_of_its_own_has_advice_of_its_own(code: str) -> None:
+    assert queries.what_to_do({"code": code}) != queries.what_to_do({"code": "something else"})
+
+
 def test_a_skipped_step_says_why(scene: Scene, browse: Browse) -> None:
     run = scenes.run(scene)
     scenes.step(run, "approve_failover", "skipped", reason='steps.contain.status is "succeeded"')
