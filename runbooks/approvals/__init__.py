@@ -3,6 +3,7 @@
 from runbooks.approvals.asking import Question, ask
 from runbooks.approvals.closing import close_open, expire_due, lost_standing, recheck_votes, void
 from runbooks.approvals.deciding import DecisionResult, Verdict, decide, input_specs, may_decide
+from runbooks.approvals.rows import read
 
 __all__ = [
     "DecisionResult",
@@ -15,6 +16,7 @@ __all__ = [
     "input_specs",
     "lost_standing",
     "may_decide",
+    "read",
     "recheck_votes",
     "void",
 ]

@@ -16,7 +16,7 @@ from handrail.shared.clock import database_now
 from handrail.shared.errors import HandrailError
 from handrail.shared.statements.writing import Batch
 from runbooks import quorum
-from runbooks.approvals.rows import locked, read
+from runbooks.approvals.rows import locked
 from runbooks.engine import events as e
 from runbooks.hooks import approval_changed
 from runbooks.language.definition import Json
@@ -118,12 +118,11 @@ def void(approval_id: str, reason: str) -> None:
     close(approval, Approval.State.VOID, reason, at=database_now())
 
 
-def lost_standing(approval_id: str) -> str:
+def lost_standing(approval: Approval) -> str:
     """Who of those that approved may no longer do so, in words, where the others are too few; else empty.
 
     Asked at the gate, inside its transaction; the votes that count no more are marked.
     """
-    approval = read(uuid.UUID(approval_id))
     teams = {vote.pk: vote.teams for vote in quorum.read_votes(approval)}
     lost = quorum.recheck(approval)
     if not quorum.missing_votes(approval):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import timedelta
 
+from handrail.catalog import connections
 from runbooks import approvals
 from runbooks.engine import events as e
 from runbooks.engine.commands import AskApproval
@@ -12,7 +14,7 @@ from runbooks.engine.deciding import part_that_is_over
 from runbooks.engine.digest import PlannedCall, approval_digest, render_known
 from runbooks.engine.flow import error_of
 from runbooks.engine.names import masked_secrets, names
-from runbooks.engine.state import Key, RunState, key_of
+from runbooks.engine.state import Key, NodeState, RunState, key_of
 from runbooks.engine.transitions import StepStatus
 from runbooks.execution.calls import secrets_used
 from runbooks.execution.contexts import preview_context
@@ -48,9 +50,10 @@ def ask(transition: Transition, command: AskApproval) -> bool:
     row = StepRun(
         pk=row_id, run=live.run, node=place.node, iteration=place.iteration, kind=step.kind, title=step.title
     )
+    places = _places(live, plan)
     question = approvals.Question(
         prompt=prompt,
-        plan=[_shown(live, call) for call in plan],
+        plan=[_shown(live, call, places.get(call.step)) for call in plan],
         digest=digest,
         expires_at=expires_at,
     )
@@ -113,8 +116,8 @@ def _target(action: str, inputs: dict[str, Json]) -> str:
         return ""
 
 
-def _shown(live: LiveRun, call: PlannedCall) -> dict[str, Json]:
-    """A planned call for the card: ``{"step", "title", "action", "effect", "inputs", "preview", "target"}``."""
+def _shown(live: LiveRun, call: PlannedCall, place: str | None) -> dict[str, Json]:
+    """A planned call as :class:`~runbooks.models.Approval` keeps it for the card and for the gate."""
     step = live.steps[call.step]
     inputs = call.inputs if isinstance(call.inputs, dict) else {}
     try:
@@ -122,7 +125,7 @@ def _shown(live: LiveRun, call: PlannedCall) -> dict[str, Json]:
         preview = get(call.action).bind(inputs).preview(context)
     except (InvalidInputs, UnknownAction) as error:
         preview = f"{call.action}: {error}"
-    return {
+    shown: dict[str, Json] = {
         "step": call.step,
         "title": step.title or call.step,
         "action": call.action,
@@ -131,6 +134,39 @@ def _shown(live: LiveRun, call: PlannedCall) -> dict[str, Json]:
         "preview": preview,
         "target": call.target,
     }
+    return shown if place is None else shown | {"place": place}
+
+
+def _connection(call: PlannedCall) -> str:
+    """The name of the connection that the call uses; empty without one, and for an action nobody here knows."""
+    try:
+        named = isinstance(call.inputs, dict) and bool(get(call.action).spec.connection_kind)
+    except UnknownAction:
+        return ""
+    name = call.inputs.get("connection") if named and isinstance(call.inputs, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _places(live: LiveRun, plan: list[PlannedCall]) -> dict[str, str]:
+    """Where the connections of these calls lead now, as digests by step; calls without one are left out."""
+    named = {call.step: name for call in plan if (name := _connection(call))}
+    places = connections.places(live.run.project, set(named.values())) if named else {}
+    return {step: places[name] for step, name in named.items()}
+
+
+def _moved(live: LiveRun, plan: list[PlannedCall], approved: list[dict[str, Json]]) -> str:
+    """Which connections lead elsewhere than when people were asked, in words; else empty.
+
+    A plan that an older release showed says nothing about places.
+    """
+    noted = {call["step"]: call["place"] for call in approved if "place" in call}
+    if not noted:
+        return ""
+    places = _places(live, plan)
+    moved = {_connection(call) for call in plan if places.get(call.step) != noted.get(call.step)}
+    if not moved:
+        return ""
+    return f"Where {' and '.join(sorted(moved))} leads, or as whom, was changed after people had been asked."
 
 
 def denial(transition: Transition, key: str) -> str:
@@ -152,8 +188,8 @@ CHANGED = "What would run is no longer what was approved."
 def void_if_unsound(transition: Transition, key: str) -> bool:
     """Whether an approval that guards this step no longer holds: then it is void, and asked anew.
 
-    It holds while what would run is what was approved, and while those who approved still may. The step fails where
-    the run has gone on from the question: resuming the run asks it anew.
+    It holds while what would run is what was approved, and where, and while those who approved still may. The step
+    fails where the run has gone on from the question: resuming the run asks it anew.
     """
     place = Key.parse(key)
     for step in transition.live.guards.get(place.node, ()):
@@ -167,8 +203,7 @@ def void_if_unsound(transition: Transition, key: str) -> bool:
         for call in plan:
             # Whoever does not know an action cannot say what it would do: UnknownAction leaves it to another worker.
             get(call.action)
-        same = approval_digest(transition.live.run.version_digest, plan) == answered.digest
-        reason = approvals.lost_standing(answered.approval) if same else CHANGED
+        reason = _unsound(transition.live, plan, answered)
         if not reason:
             continue
         approvals.void(answered.approval, reason)
@@ -185,3 +220,11 @@ def void_if_unsound(transition: Transition, key: str) -> bool:
             transition.record(e.ApprovalVoided(at=transition.now, key=asked, guarded=key, reason=reason))
         return True
     return False
+
+
+def _unsound(live: LiveRun, plan: list[PlannedCall], answered: NodeState) -> str:
+    """Why this answer does not count for this plan; empty where it does."""
+    if approval_digest(live.run.version_digest, plan) != answered.digest:
+        return CHANGED
+    approval = approvals.read(uuid.UUID(answered.approval))
+    return _moved(live, plan, approval.plan) or approvals.lost_standing(approval)

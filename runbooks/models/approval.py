@@ -13,7 +13,8 @@ from runbooks.models.step import StepRun
 class Approval(models.Model):
     """A question to people about a plan. The row is the truth; every message is a view of it.
 
-    ``plan``: ``[{"step", "title", "action", "effect", "inputs", "preview", "target"}, ...]``, secrets masked.
+    ``plan``: ``[{"step", "title", "action", "effect", "inputs", "preview", "target", "place"}, ...]``, secrets masked.
+    ``place``: a digest of where the call's connection led when people were asked; not there without a connection.
     """
 
     class State(models.TextChoices):

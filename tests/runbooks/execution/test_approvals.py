@@ -9,7 +9,9 @@ import pytest
 from handrail.accounts.actions import deactivate_user, remove_member, remove_role
 from handrail.accounts.actors import CONSOLE
 from handrail.accounts.models import Project
+from handrail.catalog.actions import ConnectionFields, create_connection, update_connection
 from handrail.shared.errors import Conflict
+from handrail.vault.actions import set_secret
 from runbooks import approvals, resuming, runs
 from runbooks.engine import events as e
 from runbooks.execution import answers, asking, gate
@@ -337,3 +339,57 @@ def test_a_question_of_a_run_that_cannot_be_read_keeps_no_other_one_open(
     assert approvals.expire_due() == 1
     found = dict(Approval.objects.values_list("run_id", "state"))
     assert found == {unreadable.pk: "pending", other.pk: "expired"}
+
+
+GUARDED_CALL = """
+- {id: ask, kind: approval, prompt: "Restart?", for: [restart], approvers: {min: 1}, timeout: 10m}
+- {id: restart, uses: http.request, with: {connection: db-primary, method: POST, path: /restart}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({"base_url": "http://127.0.0.1:9/elsewhere"}, False),
+        ({"authentication": "bearer", "secret_reference": "local:somebody-else"}, False),
+        ({"timeout_seconds": 5.0, "description": "The primary", "allowed_paths": ["/restart"]}, True),
+    ],
+)
+def test_an_approval_holds_while_its_connection_leads_where_it_led(
+    stage: Stage, project: Project, change: ConnectionFields, holds: bool
+) -> None:
+    set_secret(project, "somebody-else", "their token", actor=CONSOLE)
+    connection = create_connection(
+        project,
+        "db-primary",
+        base_url="http://127.0.0.1:9",
+        allowed_methods=["POST"],
+        allowed_networks=["127.0.0.0/8"],
+        actor=CONSOLE,
+    )
+    run = stage.start(stage.publish(GUARDED_CALL))
+    stage.drive(run)
+    decide(project, run, "approve")
+    update_connection(connection, actor=CONSOLE, **change)
+    stage.drive(run)
+    states = list(Approval.objects.filter(run=run).order_by("round").values_list("state", flat=True))
+    assert states == (["approved"] if holds else ["void", "pending"])
+    assert StepRun.objects.filter(run=run, node="restart", state="failed").exists() == holds
+    if not holds:
+        reason = Approval.objects.get(run=run, state="void").reason
+        assert reason == "Where db-primary leads, or as whom, was changed after people had been asked."
+
+
+def test_an_answer_to_a_plan_of_an_older_release_holds(stage: Stage, project: Project) -> None:
+    """Its plan says nothing about where a connection led."""
+    connection = create_connection(project, "db-primary", base_url="http://127.0.0.1:9", actor=CONSOLE)
+    run = stage.start(stage.publish(GUARDED_CALL))
+    stage.drive(run)
+    asked = Approval.objects.get(run=run)
+    for call in asked.plan:
+        del call["place"]
+    asked.save(update_fields=["plan"])
+    decide(project, run, "approve")
+    update_connection(connection, base_url="http://127.0.0.1:9/elsewhere", actor=CONSOLE)
+    stage.drive(run)
+    assert Approval.objects.get(run=run).state == "approved"
