@@ -182,6 +182,17 @@ def test_a_token_cannot_make_one_that_may_more() -> None:
         actions.create_token(ada, "x", scopes=["own"], actor=actor)
 
 
+def test_what_a_token_makes_ends_with_it_at_the_latest() -> None:
+    ada = factories.person("ada")
+    actor = ask(factories.token(ada, "view", lasts=timedelta(days=30)))
+    end = ApiToken.objects.get().expires_at
+    with pytest.raises(Forbidden, match=f"outlives it: it ends at {end:%Y-%m-%d %H:%M} UTC"):
+        actions.create_token(ada, "x", scopes=["view"], lasts=timedelta(days=31), actor=actor)
+    assert actions.create_token(ada, "x", scopes=["view"], actor=actor).row.expires_at == end
+    shorter = actions.create_token(ada, "x", scopes=["view"], lasts=timedelta(days=29), actor=actor)
+    assert shorter.row.expires_at < end
+
+
 def test_service_accounts_get_their_tokens_from_admins_of_their_project(
     project: Project, admin: Actor, outsider: Actor
 ) -> None:

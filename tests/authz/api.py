@@ -243,7 +243,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("api_members", "POST"): {"username": "somebody"},
     ("api_roles", "POST"): {"project": "own", "role": "viewer", "user": "somebody"},
     ("api_service_accounts", "POST"): {"project": "own", "username": "new-robot"},
-    ("api_tokens", "POST"): {"name": "script", "scopes": ["view"], "days": 1},
+    ("api_tokens", "POST"): {"name": "script", "scopes": ["view"]},
     ("api_services", "POST"): {"project": "own", "slug": "new", "name": "New"},
     ("api_environments", "POST"): {"project": "own", "slug": "new", "name": "New"},
     ("api_connections", "POST"): {"project": "own", "name": "new", "base_url": "https://metrics.example"},

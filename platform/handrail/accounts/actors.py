@@ -27,13 +27,14 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 def actor_of_user(
     user: User, channel: Channel, *, token: ApiToken | None = None, request: AnyRequest | None = None
 ) -> Actor:
-    """The actor for an account; ``token`` limits it to the token's scopes, ``request`` says where from."""
+    """The actor for an account; ``token`` limits it to the token's scopes and life, ``request`` says where from."""
     return Actor(
         kind=ActorKind.SERVICE if user.kind == User.Kind.SERVICE else ActorKind.USER,
         name=str(user),
         channel=channel,
         user_id=user.pk,
         scopes=None if token is None else frozenset(token.scopes),
+        until=None if token is None else token.expires_at,
         request_id=request_id(request) if request else "",
         address=client_address(request) if request else "",
         trace_id=str(getattr(request, "trace_id", "")) if request else "",

@@ -7,10 +7,12 @@ from typing import ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
 from django.contrib.auth.validators import ASCIIUsernameValidator
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
 from django.db.models import Q
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from handrail.shared.errors import HandrailError
 from handrail.shared.ids import new_id
 
 
@@ -40,10 +42,20 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, username: str, *, password: str | None = None, email: str = "") -> User:
-        """An owner of the installation, for `handrail manage createsuperuser`; not a Django superuser."""
-        user = self.create_user(username, password=password, email=email)
-        user.is_owner = True
-        user.save(using=self._db, update_fields=["is_owner"])
+        """An owner of the installation, for `handrail manage createsuperuser`; not a Django superuser.
+
+        Audited like every appointment. ValidationError, as that command expects, for what is refused.
+        """
+        from handrail.accounts import actions
+        from handrail.accounts.actors import CONSOLE
+
+        try:
+            with transaction.atomic():
+                user = actions.create_user(username, email=email, password=password, actor=CONSOLE)
+                actions.appoint(user, "owner", actor=CONSOLE)
+        except HandrailError as refusal:
+            raise ValidationError(refusal.message) from None
+        user.refresh_from_db()
         return user
 
 

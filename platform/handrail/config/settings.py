@@ -51,6 +51,8 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 }
 
 INSTALLED_APPS = [
+    # Before Django's own, whose commands about accounts it replaces by audited ones.
+    "handrail.accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -64,7 +66,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "handrail.audit",
-    "handrail.accounts",
     "handrail.letters",
     "handrail.outbox",
     "handrail.vault",

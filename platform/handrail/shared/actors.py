@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -31,7 +32,8 @@ class Actor:
 
     ``user_id`` is the account whose permissions count; None only for the system itself, which may do
     only what the code of a duty does (expire, sweep, resolve by alerts) and never starts or approves.
-    ``scopes`` limits a token to these permission names; None means that nothing is taken away.
+    ``scopes`` limits a token to these permission names; None means that nothing is taken away. ``until``: when that
+    token ends, if it does.
     """
 
     kind: ActorKind
@@ -40,6 +42,7 @@ class Actor:
     user_id: uuid.UUID | None = None
     on_behalf_of: str = ""
     scopes: frozenset[str] | None = None
+    until: datetime | None = None
     request_id: str = ""
     address: str = ""
     trace_id: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -39,27 +39,31 @@ def create_token(
     *,
     scopes: Collection[str],
     actor: Actor,
-    lasts: timedelta = DEFAULT_LIFE,
+    lasts: timedelta | None = None,
 ) -> NewToken:
     """A token of the actor's own account, or of a service account of a project that the actor administers.
 
     ``scopes`` are names of permissions: the token can do what is among them and its account may do. A token
-    cannot make one that can do more than itself.
+    cannot make one that can do more than itself, or longer. Without ``lasts``: 90 days, or as long as that token.
     """
     _authorize(actor, user)
     wanted = _checked_scopes(scopes, actor)
-    if not timedelta(0) < lasts <= LONGEST_LIFE:
-        raise Invalid(f"A token lasts between one second and {LONGEST_LIFE.days} days.")
+    at = now()
+    expires_at = _checked_end(lasts, actor, at)
     user = User.objects.select_for_update().get(pk=user.pk)
     if not user.is_active:
         raise Conflict(f"{user} is deactivated.")
-    at = now()
     working = user.tokens.filter(Q(expires_at__gt=at) | Q(expires_at=None), revoked_at=None)
     if working.count() >= MOST_TOKENS:
         raise Conflict(f"{user} has {MOST_TOKENS} tokens already. Revoke one that is no longer used.")
     plain = new_token()
     row = ApiToken(
-        user=user, name=name, prefix=plain[:10], digest=digest_of(plain), scopes=wanted, expires_at=at + lasts
+        user=user,
+        name=name,
+        prefix=plain[:10],
+        digest=digest_of(plain),
+        scopes=wanted,
+        expires_at=expires_at,
     )
     check(row, "name")
     row.save(force_insert=True)
@@ -95,6 +99,21 @@ def _authorize(actor: Actor, user: User) -> None:
     if user.project_id is None:
         raise NotFound("There is no such service account: tokens of people are made by themselves.")
     authorize(actor, Permission.ADMINISTER, user)
+
+
+def _checked_end(lasts: timedelta | None, actor: Actor, at: datetime) -> datetime:
+    if lasts is not None and not timedelta(0) < lasts <= LONGEST_LIFE:
+        raise Invalid(f"A token lasts between one second and {LONGEST_LIFE.days} days.")
+    wanted = at + (lasts or DEFAULT_LIFE)
+    if actor.until is None or wanted <= actor.until:
+        return wanted
+    if lasts is None:
+        return actor.until
+    # Who has stolen a token would otherwise keep what it opens.
+    raise Forbidden(
+        f"This token cannot make one that outlives it: it ends at {actor.until:%Y-%m-%d %H:%M} UTC. Ask for fewer "
+        "days or for none, or make the token on the web, signed in."
+    )
 
 
 def _checked_scopes(scopes: Collection[str], actor: Actor) -> list[str]:

@@ -154,7 +154,12 @@ class TokenBody(Body):
     scopes = serializers.ListField(
         child=Choice([permission.value for permission in Permission]), max_length=20
     )
-    days = Number(default=90, min_value=1, max_value=366)
+    days = Number(
+        required=False,
+        min_value=1,
+        max_value=366,
+        help_text="Without it 90, or what is left of the token that makes this one.",
+    )
     service_account = Text(
         max_length=100,
         required=False,

@@ -32,7 +32,9 @@ class Tokens(Endpoint):
 
     @extend_schema(operation_id="create_token", request=TokenBody, responses={201: NewTokenShape})
     def post(self, request: Request) -> Response:
-        """A new token, shown this once. One made with a token can do no more than that one."""
+        """A new token, shown this once. One made with a token can do no more than that one, and ends with it at the
+        latest.
+        """
         given = self.body(TokenBody)
         if "service_account" in given:
             projects = visible_projects(self.actor, Permission.ADMINISTER)
@@ -45,7 +47,7 @@ class Tokens(Endpoint):
             given["name"],
             scopes=given["scopes"],
             actor=self.actor,
-            lasts=timedelta(days=given["days"]),
+            lasts=timedelta(days=given["days"]) if "days" in given else None,
         )
         return Response(NewTokenShape(made.row, context={"plain": made.plain}).data, status=201)
 

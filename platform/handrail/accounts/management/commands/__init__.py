@@ -1,0 +1,1 @@
+"""Those that replace commands of Django."""
