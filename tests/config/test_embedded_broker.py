@@ -12,9 +12,10 @@ from queue import Empty
 
 import pytest
 from kombu import Connection
+from kombu.transport import filesystem
 
 from handrail.config.celery import broker_settings
-from handrail.config.embedded_broker import Channel, Transport
+from handrail.config.embedded_broker import LONGEST_WAIT, Channel, Transport
 
 
 @contextmanager
@@ -92,3 +93,17 @@ def test_celery_uses_it() -> None:
 
     with app.connection_for_write("filesystem://") as connection:
         assert isinstance(connection.transport, Transport)
+
+
+@pytest.mark.parametrize(("told", "waits"), [(2.0, LONGEST_WAIT), (0.1, 0.1), (None, LONGEST_WAIT)])
+def test_a_consumer_looks_up_soon_so_that_a_worker_stops_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: float | None, waits: float
+) -> None:
+    """Celery waits two seconds at a time, and asks only in between whether it shall stop."""
+    asked: list[float | None] = []
+    monkeypatch.setattr(
+        filesystem.Transport, "drain_events", lambda _self, _connection, timeout=None: asked.append(timeout)
+    )
+    with channel(tmp_path) as mine:
+        mine.connection.drain_events(mine.connection, timeout=told)
+    assert asked == [waits]
