@@ -157,3 +157,21 @@ def test_without_javascript_a_dialog_opens_by_its_address_and_the_graph_is_a_lis
     page.get_by_role("link", name="Stop...").first.click()
     expect(page.get_by_role("heading", name="Stop run 7f3a?")).to_be_visible()
     context.close()
+
+
+def test_a_frame_that_begins_left_of_what_is_shown_keeps_its_title_in_view(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{address}/gallery/")
+    view = page.locator("[data-graph-view]").filter(has=page.locator(".graph-frame")).first
+    title = view.locator(".graph-frame-title").first
+    starts = title.evaluate("node => Number(node.getAttribute('x'))")
+    view.evaluate("node => { node.firstElementChild.style.marginRight = '400px'; node.scrollLeft = 60; }")
+    expect(title).not_to_have_attribute("x", str(starts))
+    left = title.evaluate(
+        "node => node.getBoundingClientRect().left - node.closest('[data-graph-view]').getBoundingClientRect().left"
+    )
+    assert left >= 0
+    context.close()

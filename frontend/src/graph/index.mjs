@@ -89,7 +89,7 @@ function draw(data, current, title, room) {
   const placed = place(data);
   const scale = Math.min(1, Math.max(LEAST_SCALE, room / placed.width));
   const done = new Set(data.nodes.filter((node) => ["ok", "skipped"].includes(node.state)).map((node) => node.id));
-  const root = svg("svg", { class: "graph-svg", role: "group", "aria-label": title, width: placed.width * scale, height: placed.height * scale, viewBox: `0 0 ${placed.width} ${placed.height}` });
+  const root = svg("svg", { class: "graph-svg", role: "group", "aria-label": title, "data-scale": scale, width: placed.width * scale, height: placed.height * scale, viewBox: `0 0 ${placed.width} ${placed.height}` });
   for (const frame of placed.frames) {
     root.append(
       svg("rect", { class: "graph-frame", x: frame.x - frame.width / 2, y: frame.y - frame.height / 2, width: frame.width, height: frame.height, rx: 12 }),
@@ -106,6 +106,17 @@ function draw(data, current, title, room) {
   for (const node of placed.nodes) root.append(drawNode(node, current));
   const at = placed.nodes.find((node) => node.id === current);
   return { root, at: at && { x: at.x * scale, y: at.y * scale }, width: placed.width * scale };
+}
+
+// Titles of frames that begin left of what is shown stay in view, as far as their frame reaches.
+function keepTitles(view) {
+  const root = view.firstElementChild;
+  const seen = (view.getBoundingClientRect().left - root.getBoundingClientRect().left) / Number(root.dataset.scale);
+  for (const title of root.querySelectorAll(".graph-frame-title")) {
+    const { x, width } = title.previousElementSibling.getBBox();
+    const last = Math.max(x + 10, x + width - 10 - title.getComputedTextLength());
+    title.setAttribute("x", Math.min(Math.max(x, seen) + 10, last));
+  }
 }
 
 function render(holder) {
@@ -131,7 +142,9 @@ function render(holder) {
   if (first) {
     view.scrollTop = at ? at.y - view.clientHeight / 2 : 0;
     view.scrollLeft = (at ? at.x : width / 2) + 16 - view.clientWidth / 2;
+    view.addEventListener("scroll", () => keepTitles(view), { passive: true });
   }
+  keepTitles(view);
   if (first) {
     const list = holder.querySelector(".graph-fallback");
     if (list) list.open = false;

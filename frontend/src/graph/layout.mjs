@@ -35,7 +35,9 @@ export function place({ nodes, edges }) {
   const ids = new Set(nodes.map((node) => node.id));
   const parents = new Set(nodes.map((node) => node.parent).filter((parent) => parent && ids.has(parent)));
   const graph = new graphlib.Graph({ compound: true, multigraph: false });
-  graph.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 38, marginx: 12, marginy: 12 + FRAME_HEAD });
+  const deepest = Math.max(0, ...[...parents].map((id) => nesting(nodes, id)));
+  const ranksep = Math.max(38, FRAME_HEAD * deepest + 6);
+  graph.setGraph({ rankdir: "TB", nodesep: 28, ranksep, marginx: 12, marginy: 12 + FRAME_HEAD });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of nodes) {
     const length = Math.max(fit(node.title ?? node.id).length * CHAR_WIDTH, below(node).length * SMALL_CHAR_WIDTH);
@@ -60,7 +62,7 @@ export function place({ nodes, edges }) {
       drawn.push([a, b]);
     }
   }
-  layout(graph);
+  layout(graph, { customOrder: (ranked) => inWrittenOrder(ranked, nodes) });
   const size = graph.graph();
   return {
     width: Math.ceil(size.width || 0),
@@ -73,6 +75,40 @@ export function place({ nodes, edges }) {
     }),
     edges: drawn.map(([from, to]) => ({ from, to, points: route(graph, from, to) })),
   };
+}
+
+// Each rank from left to right as written. dagre's own order has as few crossings here (blocks nest), but mirrors branches.
+function inWrittenOrder(graph, nodes) {
+  const place = new Map(nodes.map((node, at) => [node.id, at]));
+  // The places of the frames around a node and its own, from the outermost inwards; dagre's root has none.
+  const path = (id) => (place.has(id) ? [...path(graph.parent(id)), place.get(id)] : []);
+  const key = (id) => {
+    const { borderType, edgeObj } = graph.node(id);
+    if (place.has(id)) return path(id);
+    const frame = path(graph.parent(id));
+    if (borderType) return [...frame, borderType === "borderLeft" ? -1 : nodes.length];
+    if (!edgeObj) return [...frame, 0]; // a frame's head or foot
+    // A bend stands where the end of its edge does that lies in the same frame.
+    const ends = [path(edgeObj.v), path(edgeObj.w)];
+    const inside = ends.filter((end) => end.length > frame.length && frame.every((at, depth) => end[depth] === at));
+    return [...frame, ...inside.map((end) => end[frame.length])];
+  };
+  const ranks = new Map();
+  for (const id of graph.nodes()) {
+    if (graph.children(id).length) continue;
+    const { rank } = graph.node(id);
+    ranks.set(rank, [...(ranks.get(rank) ?? []), { id, key: key(id) }]);
+  }
+  for (const rank of ranks.values()) {
+    rank.sort((a, b) => compare(a.key, b.key));
+    rank.forEach(({ id }, at) => { graph.node(id).order = at; });
+  }
+}
+
+// Lists of numbers, the first difference decides; a beginning comes before what it begins.
+function compare(a, b) {
+  const at = a.findIndex((value, n) => value !== b[n]);
+  return at === -1 ? a.length - b.length : a[at] - (b[at] ?? -Infinity);
 }
 
 // From the middle of one node's foot to the middle of the next one's head, through dagre's bends where ranks lie between.
