@@ -91,10 +91,7 @@ function draw(data, current, title, room) {
   const done = new Set(data.nodes.filter((node) => ["ok", "skipped"].includes(node.state)).map((node) => node.id));
   const root = svg("svg", { class: "graph-svg", role: "group", "aria-label": title, "data-scale": scale, width: placed.width * scale, height: placed.height * scale, viewBox: `0 0 ${placed.width} ${placed.height}` });
   for (const frame of placed.frames) {
-    root.append(
-      svg("rect", { class: "graph-frame", x: frame.x - frame.width / 2, y: frame.y - frame.height / 2, width: frame.width, height: frame.height, rx: 12 }),
-      text(frame.title ?? frame.id, { class: "graph-frame-title", x: frame.x - frame.width / 2 + 10, y: frame.y - frame.height / 2 + 15 }),
-    );
+    root.append(svg("rect", { class: "graph-frame", x: frame.x - frame.width / 2, y: frame.y - frame.height / 2, width: frame.width, height: frame.height, rx: 12 }));
   }
   for (const edge of placed.edges) {
     const end = edge.points.at(-1);
@@ -102,6 +99,11 @@ function draw(data, current, title, room) {
       svg("path", { class: `graph-edge${done.has(edge.from) ? " is-taken" : ""}`, d: path(edge.points) }),
       svg("path", { class: "graph-arrow", d: `M${end.x} ${end.y} l-4.5 -${ARROW} h9 z` }),
     );
+  }
+  // Over the edges: one that enters a frame may pass through its title.
+  for (const frame of placed.frames) {
+    const [from, to] = [frame.x - frame.width / 2, frame.x + frame.width / 2];
+    root.append(text(frame.title ?? frame.id, { class: "graph-frame-title", x: from + 10, y: frame.y - frame.height / 2 + 15, "data-from": from, "data-to": to }));
   }
   for (const node of placed.nodes) root.append(drawNode(node, current));
   const at = placed.nodes.find((node) => node.id === current);
@@ -113,9 +115,9 @@ function keepTitles(view) {
   const root = view.firstElementChild;
   const seen = (view.getBoundingClientRect().left - root.getBoundingClientRect().left) / Number(root.dataset.scale);
   for (const title of root.querySelectorAll(".graph-frame-title")) {
-    const { x, width } = title.previousElementSibling.getBBox();
-    const last = Math.max(x + 10, x + width - 10 - title.getComputedTextLength());
-    title.setAttribute("x", Math.min(Math.max(x, seen) + 10, last));
+    const [from, to] = [Number(title.dataset.from), Number(title.dataset.to)];
+    const last = Math.max(from + 10, to - 10 - title.getComputedTextLength());
+    title.setAttribute("x", Math.min(Math.max(from, seen) + 10, last));
   }
 }
 
