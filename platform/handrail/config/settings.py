@@ -195,6 +195,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON;",
     }
 else:
+    DATABASES["default"]["ENGINE"] = "handrail.config.postgresql"
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         pool={"min_size": 1, "max_size": int(read("HANDRAIL_DATABASE_POOL")), "timeout": 10},
         # The engine's own statements, which alone are bound by the server, are prepared at the third time.
