@@ -37,6 +37,7 @@ from runbooks.execution.admission import (
 from runbooks.execution.advancing import advance
 from runbooks.execution.auditing import ENGINE
 from runbooks.execution.live import Unreadable
+from runbooks.execution.recover import each
 from runbooks.execution.starting import begun, held
 from runbooks.execution.transition import Transition, open_transition
 from runbooks.hooks import RunChange
@@ -91,9 +92,11 @@ def _wake_waiting(run: Run) -> None:
 
 def admit_due() -> int:
     """Look at the pending runs whose time has come, the most urgent first; the sweeper's duty. How many began."""
-    due = Run.objects.filter(state=Run.State.PENDING, look_at__lte=database_now())
+    due = Run.objects.filter(
+        state=Run.State.PENDING, look_at__lte=database_now(), engine_schema__in=e.SUPPORTED_SCHEMAS
+    )
     found = list(due.order_by("priority", "look_at").values_list("pk", flat=True)[:BATCH])
-    return sum(look(run_id) for run_id in found)
+    return sum(each(look, run_id) for run_id in found)
 
 
 def look(run_id: uuid.UUID) -> bool:

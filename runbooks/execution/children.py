@@ -94,9 +94,12 @@ def follow_parents() -> int:
         Q(state__in=[Run.State.PENDING, Run.State.PAUSED, Run.State.CANCELLING])
         | Q(parent_step__run__stop_how=HAND_OVER)
     )
-    to_resume = Run.objects.filter(is_open=True, state=Run.State.PAUSED, stop_how=WITH_PARENT).exclude(
-        Q(parent_step__run__state=Run.State.PAUSED) & ~Q(parent_step__run__stop_how=HAND_OVER)
-    )
+    to_resume = Run.objects.filter(
+        is_open=True,
+        state=Run.State.PAUSED,
+        stop_how=WITH_PARENT,
+        engine_schema__in=e.SUPPORTED_SCHEMAS,
+    ).exclude(Q(parent_step__run__state=Run.State.PAUSED) & ~Q(parent_step__run__stop_how=HAND_OVER))
     found = [*to_pause.values_list("pk", flat=True)[:BATCH], *to_resume.values_list("pk", flat=True)[:BATCH]]
     return sum(_follow(run_id) for run_id in found)
 

@@ -55,10 +55,10 @@ def recover_expired() -> int:
         lease_until__lt=database_now(),
         **_understood(),
     ).order_by("lease_until")
-    return sum(_each(recover, step_id) for step_id in list(expired.values_list("pk", flat=True)[:BATCH]))
+    return sum(each(recover, step_id) for step_id in list(expired.values_list("pk", flat=True)[:BATCH]))
 
 
-def _each(act: Callable[[uuid.UUID], bool], row_id: uuid.UUID) -> bool:
+def each(act: Callable[[uuid.UUID], bool], row_id: uuid.UUID) -> bool:
     """Act for one row of many: what the database refuses for one is no reason to leave the others alone."""
     try:
         return act(row_id)
@@ -144,7 +144,7 @@ def fire_due() -> int:
         *due_ready.values_list("run_id", flat=True)[:BATCH],
         *due_runs.values_list("pk", flat=True)[:BATCH],
     ]
-    return sum(_each(go_on, run_id) for run_id in dict.fromkeys(found))
+    return sum(each(go_on, run_id) for run_id in dict.fromkeys(found))
 
 
 def go_on(run_id: uuid.UUID) -> bool:

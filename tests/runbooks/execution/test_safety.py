@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -12,8 +13,8 @@ from django.db.models import F
 from handrail.audit.models import AuditEntry
 from handrail.shared.clock import database_now
 from handrail.shared.errors import Conflict, Invalid
-from runbooks import runs
-from runbooks.execution import recover
+from runbooks import admitting, runs
+from runbooks.execution import children, recover
 from runbooks.execution.claim import claim_overdue
 from runbooks.execution.complete import Done, complete_all
 from runbooks.execution.effect import Ended
@@ -498,6 +499,40 @@ class TestAnotherEngineSchema:
         lease_ends(ours)
         assert recover.recover_expired() == 1
         assert (row(theirs).state, row(ours).state) == ("executing", "ready")
+
+    def test_runs_that_wait_for_their_turn_are_looked_at_behind_those_of_another_schema(
+        self, stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admitting, "BATCH", 1)
+        soon = database_now() + timedelta(hours=1)
+        theirs, ours = (
+            runs.start(stage.publish(SAFE, slug=slug), inputs={}, actor=stage.actor, start_at=soon).run
+            for slug in ("theirs", "ours")
+        )
+        Run.objects.filter(pk=theirs.pk).update(engine_schema=99)
+        now = database_now()
+        Run.objects.filter(pk=theirs.pk).update(start_at=now, look_at=now - timedelta(seconds=2))
+        Run.objects.filter(pk=ours.pk).update(start_at=now, look_at=now - timedelta(seconds=1))
+        assert admitting.admit_due() == 1
+        ours.refresh_from_db()
+        assert ours.started_at is not None
+
+    def test_runs_that_were_paused_with_their_parents_go_on_behind_those_of_another_schema(
+        self, stage: Stage, calls: type[Scripted], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(children, "BATCH", 1)
+        followed: list[uuid.UUID] = []
+
+        def follow(run_id: uuid.UUID) -> bool:
+            followed.append(run_id)
+            return True
+
+        monkeypatch.setattr(children, "_follow", follow)
+        ours, theirs = (stage.start(stage.publish(SAFE, slug=slug)) for slug in ("ours", "theirs"))
+        Run.objects.update(state=Run.State.PAUSED, stop_how=children.WITH_PARENT)
+        Run.objects.filter(pk=theirs.pk).update(engine_schema=99)
+        assert children.follow_parents() == 1
+        assert followed == [ours.pk]
 
     def test_what_a_worker_does_not_know_keeps_it_from_nothing_behind(
         self, stage: Stage, calls: type[Scripted]
